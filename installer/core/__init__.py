@@ -1,0 +1,1 @@
+"""Data and pure functions. Nothing here touches a disk, a clock, a network or a random source."""
