@@ -1,0 +1,83 @@
+"""The stacks of the checkout, and bundles rendered from a few answers by the product's own core."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from installer.core.bundle import Bundle, render
+from installer.core.catalog import Catalog
+from installer.core.draft import from_file, validate
+from installer.core.images import ImageLock, lock_keys
+from installer.core.plan import Plan, make_plan
+from installer.core.sizing import SizingRequest, make_sizing
+from installer.core.sizing_table import parse_sizing
+from installer.stacks import load_catalog, load_templates
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = tuple(sorted(path.parent.name for path in ROOT.glob("stacks/compose/*/service.yaml")))
+
+BASE: dict[str, Any] = {
+    "version": 1,
+    "domain": {"base": "company.com"},
+    "ssh": {"host": "203.0.113.10"},
+    "admin": {"email": "admin@company.com"},
+}
+OPTIONAL = ("redis", "drone", "minio", "ai_gateway")
+VARIANTS: dict[str, dict[str, Any]] = {
+    "everything": {},
+    "nothing-optional": {name: {"enabled": False} for name in OPTIONAL},
+    "acme-behind-balancer": {
+        "tls": {
+            "mode": "acme",
+            "profile": "modern",
+            "acme": {
+                "email": "admin@company.com",
+                "challenge": "dns-01",
+                "dns_provider": "cloudflare",
+                "credentials": {"CF_DNS_API_TOKEN": "env:CF_TOKEN"},
+            },
+        },
+        "network": {
+            "trusted_cidr": ["10.1.0.0/16"],
+            "http_proxy": "http://proxy.company.com:3128",
+            "https_proxy": "http://proxy.company.com:3128",
+        },
+        "sizing": {"profile": "medium", "users": 200, "concurrent_workspaces": 50},
+        "timezone": "Europe/Berlin",
+        "waivers": {"size.beyond_compose": "agreed for the first year"},
+    },
+}
+
+
+@functools.cache
+def load() -> Catalog:
+    """The catalog of the checkout."""
+    return load_catalog(ROOT)
+
+
+@functools.cache
+def make(variant: str) -> tuple[Plan, Bundle]:
+    """Plan and bundle of one of the variants."""
+    catalog = load()
+    data = yaml.safe_dump({**BASE, **VARIANTS[variant]}).encode()
+    answers = validate(from_file(data, "answers.yaml", 0o600), catalog).answers
+    manifests = catalog.services.values()
+    sizing = make_sizing(
+        manifests,
+        parse_sizing((ROOT / "assets/sizing.yaml").read_bytes()),
+        SizingRequest(answers.sizing.profile, answers.sizing.users),
+    )
+    lock = ImageLock(dict.fromkeys(lock_keys(m.image for m in manifests), f"sha256:{'0' * 64}"))
+    plan = make_plan(answers, catalog, sizing, lock)
+    return plan, render(plan, load_templates(ROOT, catalog))
+
+
+def services_of(bundle: Bundle) -> Mapping[str, Mapping[str, Any]]:
+    """The compose services of a bundle, before `$` is escaped."""
+    found: Mapping[str, Mapping[str, Any]] = bundle.document["services"]
+    return found
