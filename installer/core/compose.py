@@ -1,0 +1,217 @@
+"""The compose document: each service's fragment on the baseline, with limits, networks, secrets.
+
+Fragments say only what is particular to a service. What every container must have comes from the
+baseline and from the plan, so that a fragment cannot forget it. Text is literal: `dump_document`
+escapes `$`, and Compose never interpolates.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from installer.core.answers_choices import TlsAcme
+from installer.core.catalog import ServiceManifest
+from installer.core.errors import Problem, Remedy, StackError
+from installer.core.plan import Plan
+
+Document = dict[str, Any]
+
+LABEL_ROLE = "devplat.role"
+LABEL_RELEASE = "devplat.release"
+LABEL_DEPLOYMENT = "devplat.deployment"
+
+OWNED_KEYS = frozenset(
+    "image user networks secrets labels deploy logging cap_drop security_opt read_only restart"
+    " memswap_limit pids_limit group_add ports privileged network_mode pid ipc uts userns_mode"
+    " cgroup cgroup_parent devices env_file build extends".split()
+)
+"""Keys a fragment must not set: the product sets them, or nobody may."""
+
+
+def assemble_service(
+    plan: Plan, name: str, fragment: Mapping[str, Any], baseline: Mapping[str, Any]
+) -> Document:
+    """The body of one compose service, without its release label.
+
+    Raises:
+        StackError: the fragment sets a key that is not its to set.
+    """
+    forbidden = sorted(OWNED_KEYS & fragment.keys())
+    if forbidden:
+        raise StackError(
+            Problem(
+                code="stack.fragment_key",
+                summary=f"sets {', '.join(forbidden)}, which the product sets",
+                where=name,
+                remedy=Remedy(f"remove it from stacks/compose/{name}/compose.yaml.j2"),
+            )
+        )
+    manifest = plan.manifest(name)
+    body: Document = {**baseline, **fragment}
+    body["tmpfs"] = _merge_tmpfs(baseline["tmpfs"], fragment.get("tmpfs", ()))
+    body["ulimits"] = {**baseline["ulimits"], **fragment.get("ulimits", {})}
+    body["image"] = plan.images[name]
+    body["user"] = manifest.user
+    body["labels"] = _labels(plan, name)
+    body["environment"] = {
+        "TZ": plan.timezone,
+        **{key: _environment_text(value) for key, value in fragment.get("environment", {}).items()},
+    }
+    body["networks"] = {
+        network.name: ({"aliases": list(a)} if (a := network.aliases.get(name)) else {})
+        for network in plan.networks
+        if name in network.members
+    }
+    body["secrets"] = [
+        {"source": f"{name}.{file}", "target": file} for file in secret_files_of(plan, manifest)
+    ]
+    body["volumes"] = [*fragment.get("volumes", ()), *_data_mounts(plan, manifest)]
+    body["ports"] = _ports(plan, manifest)
+    body.update(_limits(plan, name))
+    if manifest.requires:
+        body["depends_on"] = {
+            other: {"condition": "service_healthy"}
+            for other in manifest.requires
+            if other in plan.services
+        }
+    return {key: value for key, value in body.items() if value not in ([], {}, None)}
+
+
+def assemble_document(plan: Plan, services: Mapping[str, Document]) -> Document:
+    """The whole document around assembled services."""
+    return {
+        "name": plan.deployment,
+        "services": dict(services),
+        "networks": {
+            network.name: {
+                "internal": network.internal,
+                "ipam": {"config": [{"subnet": network.subnet}]},
+                "labels": {LABEL_DEPLOYMENT: plan.deployment},
+            }
+            for network in plan.networks
+        },
+        "secrets": {
+            f"{name}.{file}": {"file": posixpath.join(plan.install_dir, "secrets", name, file)}
+            for name in plan.services
+            for file in secret_files_of(plan, plan.manifest(name))
+        },
+    }
+
+
+def dump_document(document: Document, heading: str) -> bytes:
+    """The document as YAML in canonical order, `$` escaped so that Compose takes it literally."""
+    text = yaml.dump(
+        escape_dollars(document),
+        Dumper=_Dumper,
+        sort_keys=True,
+        allow_unicode=True,
+        width=100,
+        default_flow_style=False,
+    )
+    return f"# {heading}\n{text}".encode()
+
+
+def escape_dollars(value: Any) -> Any:
+    """A copy in which every `$` of every text is doubled, keys included."""
+    if isinstance(value, str):
+        return value.replace("$", "$$")
+    if isinstance(value, Mapping):
+        return {escape_dollars(key): escape_dollars(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [escape_dollars(item) for item in value]
+    return value
+
+
+def secret_files_of(plan: Plan, manifest: ServiceManifest) -> tuple[str, ...]:
+    """Names of the files below /run/secrets; the edge's TLS files or credentials among them."""
+    own = tuple(sorted(manifest.secret_files))
+    return (*own, *_edge_files(plan)) if manifest.name == plan.edge else own
+
+
+TLS_FILES = ("tls_fullchain.pem", "tls_key.pem")
+
+
+def _edge_files(plan: Plan) -> tuple[str, ...]:
+    tls = plan.answers.tls
+    return tuple(sorted(tls.acme.credentials)) if isinstance(tls, TlsAcme) else TLS_FILES
+
+
+def _labels(plan: Plan, name: str) -> dict[str, str]:
+    own = {LABEL_DEPLOYMENT: plan.deployment, LABEL_ROLE: name}
+    return {**{key: str(value) for key, value in plan.answers.labels.items()}, **own}
+
+
+def _limits(plan: Plan, name: str) -> Document:
+    """Limits as Compose wants them; swap equals memory, so that nothing is swapped (HD-11)."""
+    resources = plan.resources[name]
+    memory = f"{resources.memory_mib}M"
+    return {
+        "deploy": {
+            "resources": {
+                "limits": {
+                    "cpus": format(resources.cpus, "g"),
+                    "memory": memory,
+                    "pids": resources.pids,
+                }
+            }
+        },
+        "memswap_limit": memory,
+        "pids_limit": resources.pids,
+    }
+
+
+def _data_mounts(plan: Plan, manifest: ServiceManifest) -> list[Document]:
+    return [
+        {
+            "type": "bind",
+            "source": posixpath.join(plan.data_dir, manifest.name, data.name),
+            "target": data.path,
+        }
+        for data in manifest.data
+    ]
+
+
+def _ports(plan: Plan, manifest: ServiceManifest) -> list[Document]:
+    """Published ports, always with an address (HD-26); each address family on its own line."""
+    address = plan.answers.target.address
+    addresses = ["0.0.0.0", "::"] if address == "all" else [address]  # noqa: S104 - asked for
+    return [
+        {"target": port, "published": str(port), "host_ip": address, "protocol": "tcp"}
+        for port in manifest.publish
+        for address in addresses
+    ]
+
+
+def _merge_tmpfs(baseline: list[str], fragment: Any) -> list[str]:
+    by_path = {entry.split(":", 1)[0]: entry for entry in [*baseline, *fragment]}
+    return [by_path[path] for path in sorted(by_path)]
+
+
+def _environment_text(value: Any) -> str:
+    """Environment values are text; YAML's booleans become what programs expect."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+    """Quotes every text that some YAML reader could take for something else (YAML 1.1 and 1.2)."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - anchors are never wanted
+        return True
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    plain = text and text.replace("-", "").replace("_", "").isalpha() and text.isascii()
+    words = {"yes", "no", "on", "off", "y", "n", "true", "false", "null", "inf", "nan"}
+    if "\n" in text:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
+    style = None if plain and text.lower() not in words else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)

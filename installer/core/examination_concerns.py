@@ -1,0 +1,128 @@
+"""What is said of answers that do not fit their question, and where it is said to be.
+
+No text made here holds the value of a private field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from installer.core.answers_shape import Path, Question
+from installer.core.errors import Mark
+from installer.core.fields import Concern, Severity, nearest, to_text, visible
+from installer.core.layers import Entry, Source
+from installer.core.secretrefs import SecretRef, SecretSource
+from installer.core.yamlfile import ListNode, show_key
+
+SECRET_INLINE = "secret.inline"
+"""The one warning that needs no waiver: the file is the owner's alone."""
+
+
+def type_concern(question: Question, kind: str) -> Concern:
+    """A value of another kind than the field takes; `kind` is what is there."""
+    wanted = {"list": "a list of words", "number": "a number", "switch": "true or false"}
+    return Concern(
+        "file.type",
+        f"{question.dotted} is {kind}, where {wanted.get(question.rule.takes, 'text')} is needed",
+        f"write it as {example_of(question)}",
+    )
+
+
+def example_of(question: Question) -> str:
+    """A line that would answer the question."""
+    value = question.examples[0] if question.examples else question.default
+    return f"{question.path[-1]}: {to_text(value) or 'VALUE'}"
+
+
+def duplicate_concern(key: str) -> Concern:
+    """One key, written nested and with dots."""
+    return Concern(
+        "file.duplicate_key",
+        f"the key {show_key(key)} is there twice, nested and with dots",
+        "keep one of the two",
+    )
+
+
+def secret_concern(value: object, entry: Entry) -> Concern | None:
+    """What to say of a secret that is written where its reference belongs."""
+    if not isinstance(value, SecretRef) or value.source is not SecretSource.LITERAL:
+        return None
+    if entry.source is Source.FLAG:
+        return Concern(
+            "secret.on_command_line",
+            "a secret on the command line is seen by every account of this machine",
+            "refer to it: env:NAME, file:/path or prompt",
+        )
+    if entry.source is not Source.FILE:
+        return None
+    if entry.readable:
+        return Concern(
+            "file.secret_inline",
+            "a secret is written in clear text into a file that others may read",
+            "refer to it (env:NAME, file:/path, prompt), or give the file the mode 0600",
+        )
+    return Concern(
+        SECRET_INLINE,
+        "a secret is written in clear text into the answers file",
+        "refer to it: env:NAME, file:/path or prompt",
+        Severity.WARN,
+    )
+
+
+def unknown_concern(path: Path, known: Mapping[str, Question]) -> Concern:
+    """A path that nothing asks for, with the nearest one, or the alternative that has it."""
+    dotted = ".".join(path)
+    elsewhere = known.get(dotted)
+    if elsewhere and elsewhere.when:
+        mode_path, mode = elsewhere.when
+        return Concern(
+            "file.unknown_key",
+            f"{show_path(path)} exists only with {'.'.join(mode_path)}: {mode}",
+            f"write {'.'.join(mode_path)}: {mode}, or delete the key",
+        )
+    prefixes = {".".join(p.split(".")[: len(path)]) for p in known}
+    last = {candidate.rpartition(".")[2]: candidate for candidate in (*prefixes, *known)}
+    siblings = [c for c in prefixes if c.split(".")[:-1] == list(path[:-1])]
+    near = (
+        nearest(dotted, siblings)
+        or nearest(dotted, prefixes)
+        or last.get(path[-1])
+        or nearest(path[-1], last)
+    )
+    near = last.get(near, near) if near else None
+    return Concern(
+        "file.unknown_key",
+        f"there is no key {show_key(path[-1])}"
+        + (f" in {'.'.join(path[:-1])}" if path[:-1] else ""),
+        f"the nearest key is {near}"
+        if near
+        else "see which keys exist: devplat-install answers init",
+    )
+
+
+def show_path(path: Path) -> str:
+    """A path for people; nothing that looks like a secret is in it."""
+    return ".".join(show_key(part)[1:-1] for part in path)
+
+
+def origin_of(entry: Entry | None, path: Path) -> str | None:
+    """The variable or flag that a value came from."""
+    if entry is None:
+        return None
+    if entry.source is Source.ENV:
+        return f"given by the environment variable {visible(entry.origin)[1:-1]}"
+    if entry.source is Source.FLAG:
+        return f"given by --set {show_path(path)}=…"
+    return None
+
+
+def mark_of(entry: Entry | None, concern: Concern, key_mark: Mark | None) -> Mark | None:
+    """The place in the file that a concern is about."""
+    if concern.code == "file.unknown_key" or entry is None:
+        return key_mark
+    if entry.source is not Source.FILE:
+        return None
+    node = entry.node
+    if concern.index is not None and isinstance(node, ListNode) and concern.index < len(node.items):
+        return node.items[concern.index].mark
+    return node.mark or key_mark

@@ -1,0 +1,168 @@
+"""Checks of URLs: an ACME directory, a secret store and its mount, a registry, a proxy.
+
+Everything is judged by its text: nothing is resolved, and nothing is contacted.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from installer.core.fields import (
+    Verdict,
+    as_items,
+    check_each,
+    check_text,
+    first_invisible,
+    reject,
+    trim,
+    visible,
+    warn,
+)
+from installer.core.fields_hosts import is_loopback, normal_host
+
+_check_line = check_text(1000)
+
+
+def _split_url(raw: object, code: str, example: str) -> tuple[str, SplitResult, str]:
+    """The text, its parts and its host in normal form; refuses what no plain URL has."""
+    text = trim(_check_line(raw).value)
+    error = reject(code, f"{visible(text)} is no plain URL", f"write it as {example}")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as cause:
+        raise error from cause
+    if parts.username is not None or parts.password is not None:
+        raise reject(
+            code,
+            "the URL holds a user or a password",
+            f"write it without, as {example}; secrets have fields of their own",
+        )
+    host = normal_host(parts.hostname or "")
+    bad = parts.fragment or parts.query or re.search(r"[\s\"'`\\{}|^<>$]", text) or port == 0
+    if not parts.scheme or host is None or bad:
+        raise error
+    netloc = f"[{host}]" if ":" in host else host
+    return text, parts, netloc + (f":{port}" if port else "")
+
+
+def check_directory_url(raw: object) -> Verdict:
+    """The directory of an ACME authority (RFC 8555, 6.1: HTTPS only)."""
+    example = "https://acme-v02.api.letsencrypt.org/directory"
+    text, parts, netloc = _split_url(raw, "acme.url_form", example)
+    if parts.scheme != "https":
+        raise reject(
+            "acme.plain",
+            f"{visible(text)} is not HTTPS, and ACME needs it",
+            f"write it as {example}",
+        )
+    return Verdict(f"https://{netloc}{parts.path}")
+
+
+def check_vault_address(raw: object) -> Verdict:
+    """Where the secret store listens; clear text only on loopback, and only once confirmed."""
+    example = "https://vault.company.com:8200"
+    text, parts, netloc = _split_url(raw, "vault.addr.form", example)
+    if parts.scheme not in {"http", "https"} or parts.path.strip("/"):
+        raise reject(
+            "vault.addr.form",
+            f"{visible(text)} is no address of a secret store",
+            f"write it as {example}",
+        )
+    value = f"{parts.scheme}://{netloc}"
+    if parts.scheme == "https":
+        return Verdict(value)
+    host = (parts.hostname or "").lower()
+    if host != "localhost" and not is_loopback(host):
+        raise reject(
+            "vault.addr.plain",
+            f"{visible(text)} is not HTTPS: tokens and secrets would cross the network readable",
+            f"write it as {example}",
+        )
+    concern = warn(
+        "vault.addr.plain",
+        f"{visible(text)} is not HTTPS; it stays on this machine",
+        f"prefer HTTPS, as {example}",
+    )
+    return Verdict(value, (concern,))
+
+
+_MOUNT_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+_MOUNT_API = frozenset({"data", "metadata", "delete", "undelete", "destroy", "subkeys"})
+_MOUNT_SYSTEM = frozenset({"sys", "auth", "identity", "cubbyhole"})
+
+
+def check_mount(raw: object) -> Verdict:
+    """Path that a KV engine is mounted at, without what its interface adds (`data`)."""
+    text = trim(str(raw))
+    parts = text.removesuffix("/").split("/")
+    bad = (
+        len(text) > 200
+        or not all(_MOUNT_PART.fullmatch(part) for part in parts)
+        or _MOUNT_API & set(parts)
+        or parts[0] in _MOUNT_SYSTEM
+    )
+    if bad:
+        raise reject(
+            "vault.mount_form",
+            f"{visible(text)} is no mount of a KV engine; letters, digits, - and _ between slashes,"
+            " without the 'data' of the interface, and not below sys",
+            "write the mount alone, as secret",
+        )
+    return Verdict("/".join(parts))
+
+
+_MIRROR_PATH = re.compile(r"(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*/?", re.ASCII)
+
+
+def check_mirror(raw: object) -> Verdict:
+    """A registry that stands in front of every image, with HTTPS."""
+    example = "https://mirror.company.com"
+    text = trim(_check_line(raw).value)
+    whole = text if "://" in text else f"https://{text}"
+    _, parts, netloc = _split_url(whole, "registry.form", example)
+    if parts.scheme == "http":
+        raise reject(
+            "registry.plain",
+            f"{visible(text)} is plain HTTP: images could be replaced on the way",
+            f"write it as {example}",
+        )
+    if parts.scheme != "https" or not _MIRROR_PATH.fullmatch(parts.path):
+        raise reject(
+            "registry.form",
+            f"{visible(text)} is no registry",
+            f"write it as {example} or {example}/path",
+        )
+    return Verdict(f"https://{netloc}{parts.path.rstrip('/')}")
+
+
+def check_proxy(raw: object) -> Verdict:
+    """A forward proxy, `http://host:port`."""
+    text, parts, netloc = _split_url(raw, "proxy.form", "http://proxy.company.com:3128")
+    if parts.scheme not in {"http", "https"} or parts.path.strip("/"):
+        raise reject(
+            "proxy.form",
+            f"{visible(text)} is no proxy",
+            "write it as http://proxy.company.com:3128",
+        )
+    return Verdict(f"{parts.scheme}://{netloc}")
+
+
+_NO_PROXY = re.compile(r"\*|\.?[A-Za-z0-9:*][A-Za-z0-9.:/-]*", re.ASCII)
+
+
+def check_no_proxy(raw: object) -> Verdict:
+    """Names, suffixes and networks that are reached without the proxy."""
+    return check_each(as_items(raw), _check_no_proxy_entry)
+
+
+def _check_no_proxy_entry(raw: object) -> Verdict:
+    text = trim(str(raw))
+    if first_invisible(text) or len(text) > 255 or not _NO_PROXY.fullmatch(text):
+        raise reject(
+            "proxy.form",
+            f"{visible(text)} is neither a name nor a network",
+            "write names, suffixes and networks, as .company.com or 10.0.0.0/8",
+        )
+    return Verdict(text)

@@ -1,0 +1,44 @@
+"""A proposal: what a run would do to a target, and why. It is made by looking only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from installer.core.bundle import Bundle, Change
+from installer.core.deployed import Deployed, ServiceChange
+from installer.core.events import CheckResult
+from installer.core.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What `plan` prints, and what a person or `--yes` consents to.
+
+    Attributes:
+        files: Rendered against deployed.
+        services: Rendered against running.
+        new_secrets: Names of secrets that would be made.
+        redeliver: Whether secret files on the target are missing or differ.
+        findings: Preflight results, and the audit of the bundle.
+    """
+
+    plan: Plan
+    bundle: Bundle
+    deployed: Deployed
+    files: tuple[Change, ...]
+    services: tuple[ServiceChange, ...]
+    new_secrets: tuple[str, ...]
+    redeliver: bool
+    findings: tuple[CheckResult, ...]
+
+    @property
+    def is_noop(self) -> bool:
+        """Whether everything is as it would be left, and verified."""
+        return not (
+            self.files
+            or self.services
+            or self.new_secrets
+            or self.redeliver
+            or self.deployed.edited
+            or self.deployed.release != self.bundle.release
+        )

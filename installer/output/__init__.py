@@ -1,0 +1,1 @@
+"""Events and reports as text and bytes. Nothing here can change a run."""

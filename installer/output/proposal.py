@@ -1,0 +1,49 @@
+"""A proposal and a target's status as lines for people: what would change, where, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from installer.core.deployed import Deployed
+from installer.core.events import Outcome
+from installer.core.proposal import Proposal
+from installer.output.text import describe_check
+
+_SIGNS = {"added": "+", "removed": "-", "changed": "~", "recreated": "~"}
+
+
+def format_proposal(proposal: Proposal) -> Iterator[str]:
+    """The proposal, attention first, the digest that names it last."""
+    for finding in proposal.findings:
+        if finding.outcome is not Outcome.PASS:
+            yield f"! {finding.outcome.value}: {describe_check(finding)}"
+    for change in proposal.deployed.edited:
+        yield f"! edited on the target: {change.path} ({change.kind})"
+    if proposal.is_noop:
+        yield "no changes"
+    for service in proposal.services:
+        reasons = f" because of {', '.join(service.reasons)}" if service.reasons else ""
+        yield f"{_SIGNS[service.kind]} service {service.service} is {service.kind}{reasons}"
+    for file in proposal.files:
+        yield f"{_SIGNS[file.kind]} file    {file.path}"
+    for name in proposal.new_secrets:
+        yield f"+ secret  {name}"
+    if proposal.redeliver and not proposal.new_secrets:
+        yield "~ secret files are delivered again"
+    yield f"plan    {proposal.bundle.release}"
+
+
+def format_status(deployed: Deployed) -> Iterator[str]:
+    """What lies on a target."""
+    yield f"release     {deployed.release or 'none'}"
+    yield f"verified    {deployed.verified or 'never'}"
+    yield f"edited      {len(deployed.edited)} files"
+    yield f"secrets     {len(deployed.secrets)} files on {_place(deployed)}"
+    steps = deployed.journal.get("steps", {})
+    begun = [step for step, state in steps.items() if state == "begun"]
+    if begun:
+        yield f"interrupted run {deployed.journal.get('run')} in {', '.join(begun)}; run again"
+
+
+def _place(deployed: Deployed) -> str:
+    return "tmpfs" if deployed.secrets_on_tmpfs else "no tmpfs"

@@ -1,0 +1,1 @@
+"""The only code that sequences effects; every phase is a generator of events."""

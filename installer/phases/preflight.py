@@ -1,0 +1,116 @@
+"""Preflight: look at the host and at the names from both ends, then judge; read-only.
+
+One exec gathers everything on the host. Nothing is created, changed or removed there but the
+probe's own temporary directory and, where an image is there already, one short-lived container.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from installer.core.checks import judge_host, raise_for
+from installer.core.errors import InstallError, PrivilegeError, Problem
+from installer.core.events import CheckFinished, CheckResult, Run, StepProgress, span
+from installer.core.facts import Addresses, HostFacts
+from installer.core.facts_parse import parse_facts
+from installer.core.probe import format_parameters
+from installer.core.requirements import Requirements
+from installer.ports import Command, Completed, Ports
+
+STEP = "preflight"
+TIME_LIMIT_S = 90.0
+"""Longer than the script's own limit of 45 s and the printing after it."""
+
+
+def preflight(requirements: Requirements, ports: Ports, probe_script: str) -> Run[HostFacts]:
+    """Examine the host and its surroundings; every check is told as it is judged.
+
+    Args:
+        requirements: What the deployment asks for. An empty `probe_label` is filled in.
+        ports: `host`, `resolver` and `clock` are used.
+        probe_script: Text of `assets/probe.sh`.
+
+    Raises:
+        InstallError: of the first failing class in `checks.CLASSES`, with every problem found.
+        SshConnectError: the host was lost.
+    """
+    label = requirements.probe_label or f"probe-{int(ports.clock.now().timestamp() * 1e6):x}"
+    needs = replace(requirements, probe_label=label)
+    return (yield from span(STEP, "examine the host", _examine(needs, ports, probe_script)))
+
+
+def _examine(needs: Requirements, ports: Ports, script: str) -> Run[HostFacts]:
+    facts = yield from span(
+        f"{STEP}.facts", f"look at {ports.host.name}", _gather(needs, ports, script), parent=STEP
+    )
+    bastion = yield from span(
+        f"{STEP}.names", "resolve the public names here", _resolve(needs, ports), parent=STEP
+    )
+    facts = replace(facts, dns=replace(facts.dns, bastion=bastion))
+    results = yield from span(f"{STEP}.checks", "judge", _judge(facts, needs), parent=STEP)
+    raise_for(results)
+    return facts
+
+
+def _gather(needs: Requirements, ports: Ports, script: str) -> Run[HostFacts]:
+    yield StepProgress(f"{STEP}.facts", 0, None, note=f"asking {ports.host.name}")
+    try:
+        return _probe(needs, ports, script, privileged=needs.privileged)
+    except PrivilegeError as error:
+        raise PrivilegeError(*error.problems, *_explain(needs, ports, script)) from error
+
+
+def _probe(needs: Requirements, ports: Ports, script: str, *, privileged: bool) -> HostFacts:
+    sent = ports.clock.now()
+    completed = ports.host.run(
+        Command(
+            script,
+            stdin=(format_parameters(_parameters(needs, privileged=privileged)),),
+            privileged=privileged,
+            timeout_s=TIME_LIMIT_S,
+        )
+    )
+    received = ports.clock.now()
+    return parse_facts(_text(completed), ports.host.name, sent=sent, received=received)
+
+
+def _explain(needs: Requirements, ports: Ports, script: str) -> tuple[Problem, ...]:
+    """What the account lacks, by a second look with its own rights."""
+    try:
+        facts = _probe(needs, ports, script, privileged=False)
+    except InstallError:  # the refusal is the news; that no more can be said of it is not
+        return ()
+    results = judge_host(facts, needs)
+    return tuple(r.problem for r in results if r.id == "PF-PRIVILEGE" and r.problem)
+
+
+def _parameters(needs: Requirements, *, privileged: bool) -> list[tuple[str, str]]:
+    parameters = [("install", needs.install_dir), ("data", needs.data_dir)]
+    parameters += [("marker", marker) for marker in needs.markers]
+    parameters += [("name", name) for name in needs.probed_names]
+    parameters += [("image", image) for image in dict.fromkeys(needs.images)]
+    if needs.probe_containers:
+        parameters.append(("container-dns", "yes"))
+    if needs.privileged and not privileged:
+        parameters.append(("sudo", "yes"))
+    return parameters
+
+
+def _resolve(needs: Requirements, ports: Ports) -> Run[dict[str, Addresses]]:
+    names = needs.probed_names
+    found: dict[str, Addresses] = {}
+    for done, name in enumerate(names):
+        yield StepProgress(f"{STEP}.names", done, len(names), note=name)
+        found[name] = ports.resolver.addresses(name)
+    return found
+
+
+def _judge(facts: HostFacts, needs: Requirements) -> Run[tuple[CheckResult, ...]]:
+    results = judge_host(facts, needs)
+    for result in results:
+        yield CheckFinished(f"{STEP}.checks", result)
+    return results
+
+
+def _text(completed: Completed) -> str:
+    return completed.text if completed.stdout else completed.error_text

@@ -1,0 +1,211 @@
+"""Ship: the release directory and the secret files, each by one comparison and one tar stream."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from installer.core.bundle import Bundle, BundleFile, manifest_lines
+from installer.core.deployed import SECTION, Deployed, parse_deployed
+from installer.core.events import Run, StepProgress
+from installer.core.layout import Layout
+from installer.phases.remote import quote, run_root
+from installer.phases.steps import Step, no_effect
+from installer.ports import Host
+
+CHUNK = 256 * 1024
+"""Bytes per write; larger pieces are copied again and again by the SSH library."""
+SUMS = ".sums"
+
+OVERRIDE_SEED = b"""\
+# Yours: settings here win over the rendered compose.yaml, and no run ever rewrites this file.
+# Hardening still applies: `devplat-install verify` audits what really runs.
+services: {}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A file below the secrets' tmpfs; only its owner can read it."""
+
+    data: bytes
+    owner: str  # uid:gid, numeric
+
+    @property
+    def facts(self) -> str:
+        """How the target describes it: mode, owner, hash."""
+        return f"400 {self.owner} {hashlib.sha256(self.data).hexdigest()}"
+
+
+def release_step(host: Host, layout: Layout, bundle: Bundle) -> Step:
+    """The release directory holds exactly the bundle."""
+    directory = layout.release(bundle.release)
+    part = f"{layout.releases}/.{bundle.release}.part"
+    edited = f"{layout.releases}/{bundle.release}.edited"
+    sums = "".join(
+        f"{hashlib.sha256(file.data).hexdigest()}  {path}\n" for path, file in bundle.files.items()
+    ).encode()
+
+    def is_shipped() -> bool:
+        script = (
+            f"[ -d {quote(directory)} ] || exit 0\ncd {quote(directory)}\n"
+            "find . -type f -exec sha256sum {} +\necho --\n"
+            "find . -type f -exec stat -c '%a %n' {} +"
+        )
+        return parse_listing(run_root(host, script).text) == set(manifest_lines(bundle.files))
+
+    def ship() -> Run[None]:
+        data = pack({**bundle.files, SUMS: BundleFile(sums)})
+        yield StepProgress("ship.release", 0, len(data), f"{len(bundle.files)} files")
+        run_root(
+            host,
+            f"umask 022\nmkdir -p -m 0755 {quote(layout.releases)}\n"
+            f"rm -rf {quote(part)}\nmkdir {quote(part)}\ncd {quote(part)}\n"
+            f"tar -xpf - --no-same-owner\nsha256sum -c {SUMS} >/dev/null\nrm {SUMS}\n"
+            f"chmod 0755 .\nsync . 2>/dev/null || sync\ncd /\n"
+            # what was edited by hand is kept beside, never lost
+            f"if [ -d {quote(directory)} ]; then rm -rf {quote(edited)}\n"
+            f"mv -T {quote(directory)} {quote(edited)}; fi\n"
+            f"mv -T {quote(part)} {quote(directory)}",
+            stdin=pieces(data),
+            timeout_s=600,
+        )
+        yield StepProgress("ship.release", len(data), len(data))
+
+    def unship() -> Run[None]:
+        run_root(
+            host,
+            f'[ "$(readlink -f {quote(layout.current)} || :)" = {quote(directory)} ]'
+            f" || rm -rf {quote(directory)}",
+        )
+        return no_effect()
+
+    return Step("ship.release", "ship the release", is_shipped, ship, is_shipped, unship)
+
+
+def override_step(host: Host, layout: Layout) -> Step:
+    """The operator's own compose file exists; it is never rewritten."""
+    path = quote(layout.override)
+
+    def exists() -> bool:
+        return run_root(host, f"if [ -e {path} ]; then echo yes; fi").stdout != b""
+
+    def seed() -> Run[None]:
+        run_root(host, f"umask 077\nset -C\ncat > {path}", stdin=(OVERRIDE_SEED,))
+        return no_effect()
+
+    return Step("ship.override", "seed compose.override.yaml", exists, seed, exists)
+
+
+def data_step(host: Host, layout: Layout, wanted: Mapping[str, str]) -> Step:
+    """Data directories exist with the owner and mode that their services need.
+
+    Args:
+        wanted: `<service>/<name>` → `mode uid:gid`.
+    """
+    script = "\n".join(
+        f"stat -c '%a %u:%g' {quote(f'{layout.data_dir}/{path}')} 2>/dev/null || echo absent"
+        for path in wanted
+    )
+
+    def are_there() -> bool:
+        return run_root(host, script).text.splitlines() == list(wanted.values())
+
+    def make() -> Run[None]:
+        lines = ["umask 022", f"mkdir -p {quote(layout.data_dir)}"]
+        for path, facts in wanted.items():
+            mode, _, owner = facts.partition(" ")
+            uid, _, gid = owner.partition(":")
+            target = quote(f"{layout.data_dir}/{path}")
+            lines.append(f"install -d -m {mode} -o {uid} -g {gid} {target}")
+        run_root(host, "\n".join(lines))
+        return no_effect()
+
+    return Step("ship.data", "prepare data directories", are_there, make, are_there)
+
+
+def secrets_step(host: Host, layout: Layout, files: Mapping[str, SecretFile]) -> Step:
+    """The secret files lie on a tmpfs, each readable by its consumer alone, and nothing else does.
+
+    Args:
+        files: `<service>/<file>` → content and owner.
+    """
+    root = quote(layout.secrets)
+    wanted = {path: file.facts for path, file in files.items()}
+
+    def are_delivered() -> bool:
+        found = _read_secrets(host, root)
+        return found.secrets_on_tmpfs and found.secrets == wanted
+
+    def deliver() -> Run[None]:
+        data = pack(
+            {path: BundleFile(file.data, 0o400) for path, file in files.items()},
+            owners={path: file.owner for path, file in files.items()},
+        )
+        # A file is replaced in place only when it differs: a mounted one keeps its inode.
+        run_root(
+            host,
+            f"umask 077\nmkdir -p {root}\n"
+            f'if [ "$(stat -f -c %T {root})" != tmpfs ]; then\n'
+            f"mount -t tmpfs -o size=16m,mode=0700,nosuid,nodev,noexec tmpfs {root}\nfi\n"
+            f"cd {root}\nrm -rf .new\nmkdir .new\ncd .new\ntar -xpf - --same-owner\n"
+            "find . -type f | while IFS= read -r f; do\n"
+            'mkdir -p "../${f%/*}"\n'
+            'if cmp -s "$f" "../$f"; then chown --reference="$f" "../$f"; chmod 400 "../$f"\n'
+            'else mv -f "$f" "../$f"; fi\n'
+            "done\n"
+            "cd ..\nrm -rf .new",
+            stdin=pieces(data),
+        )
+        stale = sorted(_read_secrets(host, root).secrets.keys() - wanted.keys())
+        if stale:
+            run_root(host, f"cd {root}\nrm -f -- {' '.join(map(quote, stale))}")
+        return no_effect()
+
+    return Step("ship.secrets", "deliver secrets", are_delivered, deliver, are_delivered)
+
+
+def parse_listing(text: str) -> set[str]:
+    """The listing of `is_shipped` as manifest lines (`bundle.manifest_lines`)."""
+    sums, _, modes = text.partition("--\n")
+    pairs = (line.split(" ./", 1) for line in modes.splitlines())
+    mode_by_path = {path: mode for mode, path in pairs}
+    lines = set()
+    for line in sums.splitlines():
+        digest, _, path = line.partition("  ./")
+        lines.add(f"{mode_by_path.get(path, '?')} {digest} {path}\n")
+    return lines
+
+
+def pack(files: Mapping[str, BundleFile], owners: Mapping[str, str] | None = None) -> bytes:
+    """A tar archive of the files, without time stamps; gzip is the host's to decide."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for path, file in files.items():
+            entry = tarfile.TarInfo(path)
+            entry.size, entry.mode = len(file.data), file.mode
+            if owners:
+                uid, _, gid = owners[path].partition(":")
+                entry.uid, entry.gid = int(uid), int(gid)
+            archive.addfile(entry, io.BytesIO(file.data))
+    return buffer.getvalue()
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """The data in pieces that the SSH library sends without copying the rest each time."""
+    view = memoryview(data)
+    for start in range(0, len(data), CHUNK):
+        yield bytes(view[start : start + CHUNK])
+
+
+def _read_secrets(host: Host, root: str) -> Deployed:
+    script = (
+        f"[ -d {root} ] || exit 0\nsay() {{ printf '\\n%s%s\\n' '{SECTION}' \"$1\"; }}\n"
+        f"say secrets-type; stat -f -c %T {root}\ncd {root}\n"
+        "say secrets; find . -type f -exec sha256sum {} +\n"
+        "say secrets-owner; find . -type f -exec stat -c '%a %u:%g  %n' {} +"
+    )
+    return parse_deployed(run_root(host, script).text)

@@ -1,0 +1,398 @@
+"""Prepare, apply, verify: the phases in their order. Read this first.
+
+    draw_up:  answers → sizing → plan → bundle            nothing contacted
+    prepare:  preflight → what is deployed → compare      nothing changed
+    apply:    lock → secrets → ship → pull → activate → start → bootstrap → verify → record
+    verify:   smoke tests and audits                      nothing changed
+
+A run yields events and ends with one `RunFinished`; then it returns its value. A failure is a value
+too, so a front end needs no `try`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from installer.core.bundle import Bundle
+from installer.core.certificates import TlsMaterial
+from installer.core.checks import Requirements
+from installer.core.deployed import Deployed, compare_files, compare_services
+from installer.core.errors import (
+    ConflictError,
+    ExitCode,
+    InstallError,
+    InternalError,
+    Problem,
+    Remedy,
+    VerifyError,
+)
+from installer.core.events import (
+    CheckFinished,
+    CheckResult,
+    Event,
+    Outcome,
+    Run,
+    RunFinished,
+    Stamped,
+    StepFinished,
+    StepStarted,
+    span,
+)
+from installer.core.layout import Layout
+from installer.core.owner import Owner
+from installer.core.plan import Plan
+from installer.core.proposal import Proposal
+from installer.core.report import Report, StepRecord, build
+from installer.core.secrets import Secret
+from installer.phases import bootstrap, deliver, launch, preflight, ship
+from installer.phases.journal import TargetJournal, TargetLock
+from installer.phases.remote import replace_file
+from installer.phases.state import read_deployed
+from installer.phases.steps import Step, run_steps
+from installer.phases.verify import Audit, Subject
+from installer.phases.verify import verify as verify_stack
+from installer.ports import Ports, Talk
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a run ended when it did not reach its value."""
+
+    exit_code: ExitCode
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What one run is about; everything in it was made without contacting anything.
+
+    Attributes:
+        probe: Text of the preflight script.
+        audit_bundle: Findings of the hardening and segmentation audits over the bundle.
+        audit_container: The same audit over a running container.
+        owner: Who runs it; becomes the lock's content.
+        is_gone: Whether a process of this machine has ended.
+    """
+
+    plan: Plan
+    bundle: Bundle
+    requirements: Requirements
+    probe: str
+    audit_bundle: tuple[CheckResult, ...]
+    audit_container: Audit
+    owner: Owner
+    is_gone: Callable[[str], bool]
+    facts: Mapping[str, str]
+
+    @property
+    def layout(self) -> Layout:
+        """Paths on the target."""
+        return Layout(self.plan.install_dir, self.plan.data_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Decisions that only a person can take; none is a default."""
+
+    take_over: bool = False
+    repair: bool = False
+
+
+def prepare(job: Job, ports: Ports) -> Run[Proposal | Failure]:
+    """Examine the target and compare; changes nothing."""
+    return (yield from _conclude(_prepare(job, ports)))
+
+
+def examine(job: Job, ports: Ports) -> Run[object]:
+    """Preflight alone; changes nothing."""
+    return (yield from _conclude(preflight.preflight(job.requirements, ports, job.probe)))
+
+
+def read_status(job: Job, ports: Ports) -> Deployed:
+    """What lies on the target; changes nothing."""
+    return read_deployed(ports.host, job.layout, job.plan)
+
+
+def apply(job: Job, proposal: Proposal, ports: Ports, consent: Consent) -> Run[Report]:
+    """Carry the proposal out and verify it; a proposal without changes is only verified."""
+    recorder = Recorder(ports.clock.monotonic)
+    work = _verify(job, ports) if proposal.is_noop else _apply(job, proposal, ports, consent)
+    findings = (*proposal.findings, *job.audit_bundle)
+    outcome = yield from recorder.watch(_conclude(work))
+    return recorder.report(job, findings, outcome, ports.clock.now().isoformat())
+
+
+def verify(job: Job, ports: Ports) -> Run[Report]:
+    """Smoke tests and audits of what runs; changes nothing."""
+    recorder = Recorder(ports.clock.monotonic)
+    outcome = yield from recorder.watch(_conclude(_verify(job, ports)))
+    return recorder.report(job, job.audit_bundle, outcome, ports.clock.now().isoformat())
+
+
+def stamp(
+    run: Run[T],
+    now: Callable[[], str],
+    redact: Callable[[Event], Event],
+    medians: Mapping[str, float],
+) -> Talk[Stamped, T]:
+    """Number, time and redact events: the one place where they leave the house."""
+    seq = 0
+    while True:
+        try:
+            event = next(run)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        seq += 1
+        if isinstance(event, StepStarted) and event.step in medians:
+            event = replace(event, eta_s=round(medians[event.step], 1))
+        yield Stamped(seq, now(), redact(event))
+
+
+class Recorder:
+    """Listens to a run and remembers what its report needs."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._started: dict[str, tuple[float, str]] = {}
+        self._steps: list[StepRecord] = []
+        self.checks: list[CheckResult] = []
+
+    def watch(self, run: Run[T]) -> Run[T]:
+        """Pass a run through."""
+        while True:
+            try:
+                event = next(run)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            self._hear(event)
+            yield event
+
+    def report(
+        self, job: Job, findings: tuple[CheckResult, ...], outcome: object, ended: str
+    ) -> Report:
+        """The report of what was heard."""
+        failure = outcome if isinstance(outcome, Failure) else None
+        return build(
+            facts={**job.facts, "release": job.bundle.release, "ended": ended},
+            exit_code=failure.exit_code if failure else ExitCode.OK,
+            steps=self._steps,
+            checks=[*findings, *self.checks],
+            problems=failure.problems if failure else (),
+            images=job.plan.images,
+            notes=[
+                f"{name}: {note}"
+                for name in job.plan.services
+                for note in job.plan.manifest(name).notes
+            ],
+        )
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, StepStarted):
+            self._started[event.step] = (self._monotonic(), event.title)
+        elif isinstance(event, StepFinished):
+            since, title = self._started.get(event.step, (self._monotonic(), event.step))
+            seconds = round(self._monotonic() - since, 2)
+            self._steps.append(StepRecord(event.step, title, event.outcome, event.changed, seconds))
+        elif isinstance(event, CheckFinished):
+            self.checks.append(event.result)
+
+
+def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
+    checks = Recorder(ports.clock.monotonic)
+    yield from checks.watch(preflight.preflight(job.requirements, ports, job.probe))
+    deployed = yield from span("state", "read what is deployed", _read_state(job, ports))
+    _refuse_new_secrets_over_old_data(job, deployed, ports)
+    project = launch.active_project(job.plan, job.layout)
+    running = {
+        c.service: c.inspect["Config"]["Labels"].get("devplat.release", "")
+        for c in ports.engine.containers(project)
+        if c.state == "running" and c.health in ("healthy", None)
+    }
+    files = compare_files(deployed, job.bundle)
+    missing = tuple(s.name for s in job.plan.secrets if s.name not in ports.secrets.names())
+    return Proposal(
+        plan=job.plan,
+        bundle=job.bundle,
+        deployed=deployed,
+        files=files,
+        services=compare_services(job.bundle, running, files),
+        new_secrets=missing,
+        redeliver=bool(missing) or not deliver.is_delivered(job.plan, deployed, ports),
+        findings=tuple(checks.checks),
+    )
+
+
+def _read_state(job: Job, ports: Ports) -> Run[Deployed]:
+    return read_deployed(ports.host, job.layout, job.plan)
+    yield  # pragma: no cover - makes this a generator
+
+
+def _apply(
+    job: Job, proposal: Proposal, ports: Ports, consent: Consent
+) -> Run[tuple[CheckResult, ...]]:
+    _refuse_edited_release(proposal, consent)
+    lock = TargetLock(ports.host, job.layout, job.owner, ports.clock, job.is_gone)
+    yield from span("lock", "take the deployment lock", _take_lock(lock, consent))
+    try:
+        secrets, tls = yield from span("secrets", "make secrets", _ensure_secrets(job, ports))
+        journal = TargetJournal(ports.host, job.layout, lock, job.bundle.release)
+        yield from run_steps(_make_steps(job, proposal, ports, secrets, tls), journal)
+        results = yield from _verify(job, ports)
+        record = {"release": job.bundle.release, "run": job.owner.run}
+        replace_file(ports.host, job.layout.verified, json.dumps(record).encode())
+        return results
+    finally:
+        with suppress(InstallError):  # a lost connection leaves a lock that a rerun recognises
+            lock.release()
+
+
+def _make_steps(
+    job: Job,
+    proposal: Proposal,
+    ports: Ports,
+    secrets: Mapping[str, Secret],
+    tls: TlsMaterial | None,
+) -> list[Step]:
+    """Every change of the target, in order."""
+    plan, layout, bundle = job.plan, job.layout, job.bundle
+    host, engine = ports.host, ports.engine
+    project = launch.active_project(plan, layout)
+    first, every = launch.waves(plan)
+    files = deliver.secret_files(plan, secrets, tls, ports.certificates.credentials)
+    return [
+        ship.release_step(host, layout, bundle),
+        ship.override_step(host, layout),
+        ship.data_step(host, layout, deliver.data_directories(plan)),
+        ship.secrets_step(host, layout, files),
+        launch.pull_step(engine, plan, layout, bundle),
+        launch.activate_step(host, engine, project, bundle, proposal.deployed.release),
+        launch.up_step(
+            engine, project, bundle, first, id="launch.data", title="start the data services"
+        ),
+        *bootstrap.database_steps(engine, project, plan, secrets, ports.entropy),
+        launch.up_step(engine, project, bundle, every, id="launch.all", title="start everything"),
+        *bootstrap.exec_steps(engine, project, plan, secrets),
+    ]
+
+
+def _verify(job: Job, ports: Ports) -> Run[tuple[CheckResult, ...]]:
+    """Every check, then one judgement.
+
+    Raises:
+        VerifyError: a check failed that must not.
+    """
+    plan = job.plan
+    secrets = {
+        spec.name: value
+        for spec in plan.secrets
+        if (value := ports.secrets.get(spec.name)) is not None
+    }
+    tls = ports.certificates.current(plan.public_names)
+    subject = Subject(
+        plan=plan,
+        project=launch.active_project(plan, job.layout),
+        releases={
+            name: body["labels"]["devplat.release"]
+            for name, body in job.bundle.document["services"].items()
+        },
+        secrets=secrets,
+        address=job.requirements.address,
+        roots_pem=tls.roots_pem if tls else None,
+        audit=job.audit_container,
+    )
+    results = yield from span("verify", "verify", verify_stack(subject, ports))
+    problems = tuple(r.problem for r in results if r.outcome is Outcome.FAIL and r.problem)
+    if problems:
+        raise VerifyError(*problems)
+    return results
+
+
+def _take_lock(lock: TargetLock, consent: Consent) -> Run[None]:
+    note = lock.acquire(take_over=consent.take_over)
+    if note:
+        yield CheckFinished("lock", CheckResult("lock.taken_over", note, Outcome.WARN))
+
+
+def _ensure_secrets(job: Job, ports: Ports) -> Run[tuple[Mapping[str, Secret], TlsMaterial | None]]:
+    secrets = deliver.ensure_secrets(job.plan, ports)
+    return secrets, ports.certificates.ensure(job.plan.public_names)
+    yield  # pragma: no cover - makes this a generator
+
+
+def _refuse_new_secrets_over_old_data(job: Job, deployed: Deployed, ports: Ports) -> None:
+    known = ports.secrets.names()
+    lost = sorted(
+        {
+            marker
+            for marker in deployed.markers
+            for secret in job.plan.manifest(marker.split("/", 1)[0]).secrets
+            if secret.name not in known
+        }
+    )
+    if lost:
+        raise ConflictError(
+            Problem(
+                code="conflict.secrets_unknown",
+                summary="data exists on the target, and its secrets are not in the store",
+                where=job.plan.deployment,
+                detail="\n".join(f"{job.layout.data_dir}/{marker}" for marker in lost),
+                remedy=Remedy(
+                    "run from the machine, or with the run directory, that holds the store of this"
+                    " deployment; or move that data away if it is not needed any more"
+                ),
+            )
+        )
+
+
+def _refuse_edited_release(proposal: Proposal, consent: Consent) -> None:
+    edited = proposal.deployed.edited
+    if edited and not consent.repair and proposal.deployed.release == proposal.bundle.release:
+        raise ConflictError(
+            Problem(
+                code="conflict.edited",
+                summary=f"{len(edited)} files of the active release were changed on the target",
+                where=proposal.deployed.release,
+                detail="\n".join(f"{change.kind}: {change.path}" for change in edited),
+                remedy=Remedy(
+                    "move the change into the answers or into compose.override.yaml, then have the"
+                    " release restored; the edited files are kept beside it",
+                    ("devplat-install apply --repair",),
+                ),
+            )
+        )
+
+
+def _conclude(run: Run[T]) -> Run[T | Failure]:
+    """End a run with one `RunFinished`; a bug becomes status 70 instead of a stack trace."""
+    try:
+        value = yield from run
+    except InstallError as error:
+        yield RunFinished(error.exit_code, error.problems)
+        return Failure(error.exit_code, error.problems)
+    except Exception as error:  # noqa: BLE001 - the one broad handler: a defect is reported as such
+        problems = InternalError(_defect(error)).problems
+        yield RunFinished(ExitCode.INTERNAL, problems)
+        return Failure(ExitCode.INTERNAL, problems)
+    yield RunFinished(ExitCode.OK)
+    return value
+
+
+def _defect(error: Exception) -> Problem:
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    code = frame.tb_frame.f_code if frame else None
+    place = f"{code.co_filename.rsplit('/', 1)[-1]}:{frame.tb_lineno}" if code and frame else "?"
+    return Problem(
+        code="internal.defect",
+        summary=f"{type(error).__name__} at {place}: {error}",
+        remedy=Remedy("this is a defect of the installer; report it with the run directory's log"),
+    )

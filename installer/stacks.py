@@ -1,0 +1,78 @@
+"""Reads `stacks/`: the catalog and the templates, from the directory that `resources` found."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from installer.core.bundle import Templates, make_environment
+from installer.core.catalog import Catalog, read_catalog
+from installer.core.errors import Problem, Remedy, StackError
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def load_catalog(root: Path) -> Catalog:
+    """Every folder of `stacks/compose` that has a manifest.
+
+    Raises:
+        StackError: a manifest is not YAML or not valid.
+    """
+    documents = {}
+    for path in sorted((root / "stacks" / "compose").glob("*/service.yaml")):
+        documents[path.parent.name] = load_yaml(path)
+    return read_catalog(documents)
+
+
+def load_templates(root: Path, catalog: Catalog) -> Templates:
+    """The templates of every service, with a byte-code cache beside other caches of the user."""
+    folder = root / "stacks" / "compose"
+    return Templates(
+        baseline=load_yaml(root / "stacks" / "_shared" / "baseline.yaml"),
+        files={
+            name: tuple(
+                sorted(
+                    path.relative_to(folder / name).as_posix()
+                    for path in (folder / name).rglob("*")
+                    if path.is_file()
+                )
+            )
+            for name in catalog.services
+        },
+        read=lambda path: (folder / path).read_bytes(),
+        environment=make_environment(jinja2.FileSystemLoader(folder), _bytecode_cache()),
+    )
+
+
+def _bytecode_cache() -> jinja2.BytecodeCache | None:
+    """Compiling is nine tenths of a first render; a second one reads the byte code instead."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "devplat-install" / "templates"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            return jinja2.FileSystemBytecodeCache(str(folder))
+    except OSError:
+        return None  # a cache is never worth a failure
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """A mapping of ours; anything else counts as an empty one.
+
+    Raises:
+        StackError: it is not YAML.
+    """
+    try:
+        document = yaml.load(path.read_bytes(), Loader=_Loader)  # noqa: S506 - a safe loader
+    except yaml.YAMLError as error:
+        raise StackError(
+            Problem(
+                "stack.yaml", f"{path.name}: {error}", Remedy(f"correct {path}"), path.parent.name
+            )
+        ) from error
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Starts a program that reads secrets from its environment only. A file /run/secrets/NAME becomes the
+# variable NAME of this process; `docker inspect` shows neither the name nor the value.
+set -eu
+for file in /run/secrets/[A-Z]*; do
+  [ -f "$file" ] || continue
+  value=$(cat "$file")
+  export "${file##*/}=$value"
+done
+unset file value
+exec "$@"

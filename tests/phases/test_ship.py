@@ -1,0 +1,184 @@
+"""Shipping on a real file system: what is sent, what is kept, what is noticed."""
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from installer.core.bundle import Bundle, BundleFile
+from installer.core.errors import RemoteIoError
+from installer.phases.ship import (
+    SecretFile,
+    data_step,
+    override_step,
+    pieces,
+    release_step,
+    secrets_step,
+)
+
+
+def bundle(release="aaaaaaaaaaaa", **files):
+    content = {
+        "compose.yaml": BundleFile(b"services: {}\n"),
+        "door/with blank.sh": BundleFile(b"#!/bin/sh\n", 0o755),
+        **{name.replace("__", "/"): BundleFile(data) for name, data in files.items()},
+    }
+    return Bundle(dict(sorted(content.items())), {}, release)
+
+
+def do(step):
+    for _ in step.do():
+        pass
+    return step.verify()
+
+
+def test_a_release_arrives_with_contents_and_modes(host, layout):
+    step = release_step(host, layout, bundle())
+    assert not step.check()
+    assert do(step)
+    script = Path(layout.release("aaaaaaaaaaaa")) / "door" / "with blank.sh"
+    assert script.read_bytes() == b"#!/bin/sh\n"
+    assert stat.S_IMODE(script.stat().st_mode) == 0o755
+    assert step.check()
+
+
+@pytest.mark.parametrize("damage", ["content", "mode", "missing", "extra"])
+def test_any_difference_on_the_target_is_noticed(host, layout, damage):
+    step = release_step(host, layout, bundle())
+    do(step)
+    root = Path(layout.release("aaaaaaaaaaaa"))
+    match damage:
+        case "content":
+            (root / "compose.yaml").write_text("services: {x: {}}\n")
+        case "mode":
+            (root / "compose.yaml").chmod(0o666)
+        case "missing":
+            (root / "compose.yaml").unlink()
+        case "extra":
+            (root / "more.yaml").write_text("x")
+    assert not step.check()
+
+
+def test_an_edited_release_is_kept_beside_when_it_is_restored(host, layout):
+    step = release_step(host, layout, bundle())
+    do(step)
+    root = Path(layout.release("aaaaaaaaaaaa"))
+    (root / "compose.yaml").write_text("by hand\n")
+    assert do(step)
+    assert (root.parent / "aaaaaaaaaaaa.edited" / "compose.yaml").read_text() == "by hand\n"
+
+
+def test_a_partial_upload_is_not_taken_for_a_release(host, layout):
+    part = Path(layout.releases) / ".aaaaaaaaaaaa.part"
+    part.mkdir(parents=True)
+    (part / "junk").write_text("x")
+    step = release_step(host, layout, bundle())
+    assert not step.check()
+    assert do(step)
+    assert not part.exists()
+
+
+def test_undo_removes_the_release_unless_it_is_active(host, layout):
+    step = release_step(host, layout, bundle())
+    do(step)
+    Path(layout.current).symlink_to("releases/aaaaaaaaaaaa")
+    list(step.undo())
+    assert step.check()
+    Path(layout.current).unlink()
+    list(step.undo())
+    assert not Path(layout.release("aaaaaaaaaaaa")).exists()
+
+
+def test_the_override_is_seeded_once_and_never_rewritten(host, layout):
+    step = override_step(host, layout)
+    assert do(step)
+    Path(layout.override).write_text("services: {mine: {}}\n")
+    assert step.check()
+    with pytest.raises(RemoteIoError):
+        do(step)
+    assert Path(layout.override).read_text() == "services: {mine: {}}\n"
+
+
+def test_data_directories_get_owner_and_mode_and_keep_their_content(host, layout):
+    step = data_step(host, layout, {"db/data": "700 999:999", "web/files": "750 1000:1000"})
+    assert not step.check()
+    assert do(step)
+    found = (Path(layout.data_dir) / "db" / "data").stat()
+    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (999, 999, 0o700)
+    kept = Path(layout.data_dir) / "db" / "data" / "row"
+    kept.write_text("x")
+    os.chown(kept.parent, 0, 0)
+    assert not step.check()
+    assert do(step)
+    assert kept.read_text() == "x"
+
+
+@pytest.fixture
+def mounted(host, layout):
+    yield
+    subprocess.run(["umount", layout.secrets], stderr=subprocess.DEVNULL, check=False)
+
+
+SECRETS = {
+    "db/password": SecretFile(b"one", "999:999"),
+    "web/password": SecretFile(b"one", "1000:1000"),
+    "web/token": SecretFile(b"two", "1000:1000"),
+}
+
+
+def deliver(host, layout, files):
+    step = secrets_step(host, layout, files)
+    assert do(step)
+    return step
+
+
+def test_secrets_lie_on_a_tmpfs_for_their_consumer_alone(host, layout, mounted):
+    """HH-13, SE-08, SE-27."""
+    step = secrets_step(host, layout, SECRETS)
+    assert not step.check()
+    deliver(host, layout, SECRETS)
+    root = Path(layout.secrets)
+    kind = subprocess.check_output(["stat", "-f", "-c", "%T", root], text=True)
+    assert kind.strip() == "tmpfs"
+    assert stat.S_IMODE(root.stat().st_mode) == 0o700
+    found = (root / "web" / "token").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o400, 1000, 1000)
+    assert step.check()
+
+
+def test_only_a_changed_secret_is_replaced_and_a_dropped_one_goes(host, layout, mounted):
+    deliver(host, layout, SECRETS)
+    root = Path(layout.secrets)
+    before = {p: (root / p).stat().st_ino for p in SECRETS}
+    changed = {**SECRETS, "web/token": SecretFile(b"three", "1000:1000")}
+    del changed["web/password"]
+    deliver(host, layout, changed)
+    assert (root / "db" / "password").stat().st_ino == before["db/password"]
+    assert (root / "web" / "token").read_bytes() == b"three"
+    assert not (root / "web" / "password").exists()
+
+
+@pytest.mark.parametrize("damage", ["content", "mode", "owner", "missing"])
+def test_a_secret_that_is_not_as_delivered_is_noticed_and_mended(host, layout, mounted, damage):
+    step = deliver(host, layout, SECRETS)
+    path = Path(layout.secrets) / "web" / "token"
+    match damage:
+        case "content":
+            path.write_bytes(b"other")
+        case "mode":
+            path.chmod(0o444)
+        case "owner":
+            os.chown(path, 0, 0)
+        case "missing":
+            path.unlink()
+    assert not step.check()
+    assert do(step)
+
+
+def test_pieces_are_small_and_complete():
+    data = os.urandom(600_000)
+    parts = list(pieces(data))
+    assert b"".join(parts) == data
+    assert max(map(len, parts)) <= 256 * 1024
