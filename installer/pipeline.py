@@ -273,7 +273,7 @@ def _make_steps(
         ship.data_step(host, layout, deliver.data_directories(plan)),
         ship.secrets_step(host, layout, files),
         launch.pull_step(engine, plan, layout, bundle),
-        launch.activate_step(host, engine, project, bundle, proposal.deployed.release),
+        launch.activate_step(host, engine, project, bundle, proposal.deployed.verified),
         launch.up_step(
             engine, project, bundle, first, id="launch.data", title="start the data services"
         ),

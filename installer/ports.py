@@ -191,7 +191,13 @@ class SecretStore(Protocol):
 
 
 class CertificateIssuer(Protocol):
-    """Where the edge's certificate comes from, unless the edge fetches its own."""
+    """Where the edge's certificate comes from, unless the edge fetches its own.
+
+    Attributes:
+        credentials: For an edge that fetches its own: variable of its provider → value.
+    """
+
+    credentials: Mapping[str, Secret]
 
     def ensure(self, names: Sequence[str]) -> TlsMaterial | None:
         """A certificate that is good for these names, made or renewed when it is not there.

@@ -167,13 +167,11 @@ class ServiceManifest(_Model):
             off by its `enabled`; None means always installed.
         enabled: Default of that switch.
         user: Numeric uid:gid that the container runs as and that owns its data and secrets.
-        group_add: Supplementary groups, by the name of a host fact (`docker`).
         requires: Services that must be healthy before this one starts.
         connects: Flows; each pair of services gets a network of its own, nothing else is shared.
         egress: Why this service may reach the internet, or None.
         publish: Ports published on the host's public address (the edge only).
         secret_files: File name below /run/secrets → text with `${secret-name}` in it.
-        exec_tmpfs: tmpfs paths that may be executed from, with the reason in `exceptions`.
     """
 
     name: Name
@@ -185,7 +183,6 @@ class ServiceManifest(_Model):
     enabled: bool = True
     image: Image
     user: UserId
-    group_add: tuple[Literal["docker"], ...] = ()
     requires: tuple[Name, ...] = ()
     connects: tuple[Connection, ...] = ()
     egress: str | None = None

@@ -1,0 +1,16 @@
+"""`python -m installer` and the console script."""
+
+from __future__ import annotations
+
+import sys
+
+
+def run() -> None:
+    """Run the command line and leave with its exit status."""
+    from installer.cli import main
+
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

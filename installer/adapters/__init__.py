@@ -1,0 +1,1 @@
+"""One port, one vendor, one file. Nothing else imports a vendor library."""

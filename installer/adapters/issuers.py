@@ -1,0 +1,123 @@
+"""`CertificateIssuer` by mode: files that were provided, a private authority, or none of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+
+from installer.adapters.certificates import provided_files
+from installer.adapters.private_authority import private_ca
+from installer.core.certificates import TlsMaterial
+from installer.core.secrets import Secret, SecretSpec
+from installer.ports import Entropy, SecretStore
+
+
+class PrivateAuthority:
+    """An authority of this deployment; it and its certificates live in the secret store."""
+
+    credentials: Mapping[str, Secret] = MappingProxyType({})
+
+    def __init__(
+        self,
+        store: SecretStore,
+        *,
+        deployment: str,
+        domain: str,
+        profile: str,
+        now: Callable[[], datetime],
+        entropy: Entropy,
+    ) -> None:
+        self._store = store
+        self._deployment = deployment
+        self._domain = domain
+        self._profile = profile
+        self._now = now
+        self._entropy = entropy
+
+    def ensure(self, names: Sequence[str]) -> TlsMaterial:
+        """The certificate for these names; made or renewed when it is not there."""
+        return self._issue(self._store, names)
+
+    def current(self, names: Sequence[str]) -> TlsMaterial | None:
+        """The same, or None when something would have to be made."""
+        try:
+            return self._issue(_ReadOnly(self._store), names)
+        except _WouldMakeError:
+            return None
+
+    def _issue(self, store: SecretStore, names: Sequence[str]) -> TlsMaterial:
+        return private_ca(
+            store,
+            deployment=self._deployment,
+            domain=self._domain,
+            hosts=names,
+            now=self._now(),
+            random=self._entropy,
+            profile=self._profile,
+        )
+
+
+class ProvidedFiles:
+    """Files that the operator named; they are read and checked when this is made."""
+
+    credentials: Mapping[str, Secret] = MappingProxyType({})
+
+    def __init__(
+        self,
+        certificate_file: Path,
+        key_file: Path,
+        chain_file: Path | None,
+        passphrase: Secret | None,
+        *,
+        names: Sequence[str],
+        profile: str,
+        now: datetime,
+    ) -> None:
+        self._material = provided_files(
+            certificate_file, key_file, chain_file, passphrase, names, now, profile=profile
+        )
+
+    def ensure(self, names: Sequence[str]) -> TlsMaterial:
+        """What the files make up."""
+        del names
+        return self._material
+
+    current = ensure
+
+
+class EdgeIssued:
+    """The edge gets its own certificates (ACME), with the provider's credentials."""
+
+    def __init__(self, credentials: Mapping[str, Secret]) -> None:
+        self.credentials = credentials
+
+    def ensure(self, names: Sequence[str]) -> None:
+        """Nothing."""
+        del names
+
+    current = ensure
+
+
+class _WouldMakeError(Exception):
+    """Looking must not make anything."""
+
+
+class _ReadOnly:
+    """A store that can be looked into."""
+
+    def __init__(self, store: SecretStore) -> None:
+        self._store = store
+
+    def get(self, name: str) -> Secret | None:
+        return self._store.get(name)
+
+    def names(self) -> frozenset[str]:
+        return self._store.names()
+
+    def ensure(self, spec: SecretSpec, make: Callable[[], Secret]) -> Secret:
+        del make
+        if (value := self._store.get(spec.name)) is not None:
+            return value
+        raise _WouldMakeError

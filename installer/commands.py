@@ -1,0 +1,240 @@
+"""What each command does: read the answers, draw up the job, open the ports, drain a run.
+
+No rule is here; `pipeline` sequences, `core` decides, `output` formats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from installer import drawing, pipeline, reading, wiring
+from installer.core import draft
+from installer.core.bundle import Bundle, BundleFile
+from installer.core.errors import (
+    ChangesPending,
+    ExitCode,
+    LocalIoError,
+    Problem,
+    Remedy,
+    UsageError,
+)
+from installer.core.events import Run, Stamped
+from installer.core.images import ImageLock, format_lock, lock_keys
+from installer.core.proposal import Proposal
+from installer.core.report import Report
+from installer.output import jsonl, proposal, text
+from installer.ports import Ports
+from installer.session import Session
+from installer.workspace import EventLog
+
+T = TypeVar("T")
+Sink = Callable[[Stamped], None]
+
+
+def run(args: argparse.Namespace) -> ExitCode:
+    """Carry out the command that was parsed."""
+    commands: Mapping[str | None, Callable[[argparse.Namespace], ExitCode]] = {
+        None: install,
+        "answers": _answers,
+        "apply": install,
+        "events": _events_schema,
+        "images": _lock_images,
+        "plan": _plan,
+        "preflight": _preflight,
+        "render": _render,
+        "status": _status,
+        "verify": _verify,
+    }
+    return commands[args.command](args)
+
+
+def install(args: argparse.Namespace) -> ExitCode:
+    """Prepare, ask for consent, apply, verify, report."""
+    session = Session.open(args)
+    with session.open_ports() as ports:
+        drafted = _drain(session, ports, pipeline.prepare(session.job, ports))
+        if isinstance(drafted, pipeline.Failure):
+            return drafted.exit_code
+        _refuse_other_plan(args, drafted)
+        if not drafted.is_noop and not args.yes:
+            session.tell(proposal.format_proposal(drafted))
+            raise ChangesPending(_consent(session))
+        consent = pipeline.Consent(take_over=args.take_over, repair=args.repair)
+        report = _drain(session, ports, pipeline.apply(session.job, drafted, ports, consent))
+    return _finish(session, report)
+
+
+def _plan(args: argparse.Namespace) -> ExitCode:
+    session = Session.open(args)
+    with session.open_ports() as ports:
+        drafted = _drain(session, ports, pipeline.prepare(session.job, ports))
+    if isinstance(drafted, pipeline.Failure):
+        return drafted.exit_code
+    session.tell(proposal.format_proposal(drafted))
+    pending = args.detailed_exitcode and not drafted.is_noop
+    return ExitCode.CHANGES_PENDING if pending else ExitCode.OK
+
+
+def _preflight(args: argparse.Namespace) -> ExitCode:
+    session = Session.open(args)
+    with session.open_ports() as ports:
+        outcome = _drain(session, ports, pipeline.examine(session.job, ports))
+    return outcome.exit_code if isinstance(outcome, pipeline.Failure) else ExitCode.OK
+
+
+def _verify(args: argparse.Namespace) -> ExitCode:
+    session = Session.open(args)
+    with session.open_ports() as ports:
+        report = _drain(session, ports, pipeline.verify(session.job, ports))
+    return _finish(session, report)
+
+
+def _status(args: argparse.Namespace) -> ExitCode:
+    session = Session.open(args)
+    with session.open_ports() as ports:
+        session.tell(proposal.format_status(pipeline.read_status(session.job, ports)))
+    return ExitCode.OK
+
+
+def _render(args: argparse.Namespace) -> ExitCode:
+    job = Session.open(args, offline=True).job
+    _write_bundle(Path(args.output), job.bundle)
+    print(f"release {job.bundle.release}: {len(job.bundle.files)} files in {args.output}")
+    return ExitCode.OK
+
+
+def _answers(args: argparse.Namespace) -> ExitCode:
+    catalog = drawing.load_stacks().catalog
+    if args.action == "init":
+        print(draft.skeleton(catalog), end="")
+    elif args.action == "schema":
+        print(json.dumps(draft.schema(catalog), indent=1, sort_keys=True))
+    else:
+        given = reading.read_draft(args)
+        validated = reading.validate(given, catalog)
+        if args.action == "check":
+            for problem in validated.warnings:
+                print(f"warning: {problem.where}: {problem.summary}", file=sys.stderr)
+            print("the answers are acceptable")
+        else:
+            for row in draft.show(given, validated.answers):
+                print(f"{row.path} = {row.value}  ({row.source})")
+    return ExitCode.OK
+
+
+def _events_schema(args: argparse.Namespace) -> ExitCode:
+    del args
+    print(json.dumps(jsonl.schema(), indent=1, sort_keys=True))
+    return ExitCode.OK
+
+
+def _lock_images(args: argparse.Namespace) -> ExitCode:
+    """Resolve every image of the catalog; nothing is written unless all resolve."""
+    registry = wiring.open_registry(args)
+    images = {
+        f"{image.repository}:{image.tag}": image
+        for image in (s.image for s in drawing.load_stacks().catalog.services.values())
+    }
+    digests = {
+        key: registry.digest(images[key].repository, images[key].tag)
+        for key in lock_keys(images.values())
+    }
+    _write_text(Path(args.output), format_lock(ImageLock(digests)))
+    print(f"{len(digests)} digests in {args.output}")
+    return ExitCode.OK
+
+
+def _drain(session: Session, ports: Ports, run: Run[T]) -> T:
+    """Run to the end, handing every event to the sinks."""
+    log = EventLog(session.workspace)
+    sinks: tuple[Sink, ...] = (session.narrator, log)
+    stamped = pipeline.stamp(
+        run,
+        now=lambda: ports.clock.now().isoformat(timespec="milliseconds"),
+        redact=session.redact_event,
+        medians=session.workspace.medians(),
+    )
+    try:
+        while True:
+            try:
+                event = next(stamped)
+            except StopIteration as stop:
+                value: T = stop.value
+                return value
+            for sink in sinks:
+                sink(event)
+    finally:
+        stamped.close()
+        log.close()
+        if log.failure:
+            print(f"the log {log.path} ended early: {log.failure.strerror}", file=sys.stderr)
+
+
+def _finish(session: Session, report: Report) -> ExitCode:
+    path = session.workspace.save_report(report)
+    session.workspace.record_timings(report)
+    session.tell(text.format_summary(report))
+    session.tell([f"report      {path}"])
+    return report.exit_code
+
+
+def _refuse_other_plan(args: argparse.Namespace, drafted: Proposal) -> None:
+    wanted = getattr(args, "plan", None)
+    if wanted and wanted != drafted.bundle.release:
+        raise ChangesPending(
+            Problem(
+                "plan.changed",
+                f"the plan is {drafted.bundle.release} now, not {wanted}",
+                Remedy("look at it again", ("devplat-install plan",)),
+            )
+        )
+
+
+def _consent(session: Session) -> Problem:
+    answers = session.args.answers or "answers.yaml"
+    return Problem(
+        "consent.missing",
+        "there are changes, and nobody has consented to them; nothing was changed",
+        Remedy(
+            "read the proposal, then run again with --yes",
+            (f"devplat-install --unattended --answers {answers} --yes",),
+        ),
+        where=session.job.plan.deployment,
+    )
+
+
+def _write_bundle(root: Path, bundle: Bundle) -> None:
+    if root.exists() and any(root.iterdir()):
+        raise UsageError(
+            Problem("usage.not_empty", f"{root} is not empty", Remedy("name a new directory"))
+        )
+    for path, file in bundle.files.items():
+        _write_file(root / path, file)
+
+
+def _write_file(path: Path, file: BundleFile) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.data)
+        path.chmod(file.mode)
+    except OSError as error:
+        raise LocalIoError(_unwritable(path, error)) from error
+
+
+def _write_text(path: Path, content: str) -> None:
+    _write_file(path, BundleFile(content.encode()))
+
+
+def _unwritable(path: Path, error: OSError) -> Problem:
+    return Problem(
+        "local.unwritable",
+        f"{path}: {error.strerror}",
+        Remedy("choose a place that can be written"),
+        where=os.fspath(path),
+    )

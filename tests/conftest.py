@@ -1,0 +1,3 @@
+"""Fixtures that more than one area uses."""
+
+pytest_plugins = ["tests.testbed.fixtures"]

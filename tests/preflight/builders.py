@@ -1,0 +1,203 @@
+"""Builders of sound facts and requirements, and stand-ins for the ports that preflight uses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from installer.core.errors import InstallError
+from installer.core.facts import (
+    Account,
+    ClockReading,
+    Dns,
+    Engine,
+    EngineNetwork,
+    EngineState,
+    HostFacts,
+    HostNetwork,
+    ImageFacts,
+    ImageState,
+    Installation,
+    Listener,
+    Memory,
+    OsRelease,
+    PathFacts,
+    PathKind,
+    RouteFacts,
+    Socket,
+)
+from installer.core.requirements import Requirements
+from installer.ports import Command, Completed, Ports
+
+GIB = 1024**3
+HOST_ADDRESS = "192.0.2.10"
+NAMES = ("coder.company.com", "git.company.com")
+IMAGE = "ghcr.io/coder/coder:v2@sha256:" + "0" * 64
+LABEL = "probe-1"
+
+
+def sound_path(path: str, **changes: Any) -> PathFacts:
+    facts = PathFacts(
+        path=path,
+        existing="/",
+        kind=PathKind.ABSENT,
+        writable=True,
+        mode=0o755,
+        owner=(0, 0),
+        mount="/",
+        device="/dev/sda1",
+        fs_type="ext4",
+        read_only=False,
+        size=200 * GIB,
+        available=150 * GIB,
+        inodes=10_000_000,
+        inodes_free=9_000_000,
+    )
+    return replace(facts, **changes)
+
+
+def sound_engine(**changes: Any) -> Engine:
+    engine = Engine(
+        state=EngineState.RUNNING,
+        version="28.5.2",
+        compose="2.40.3",
+        root_dir="/var/lib/docker",
+        socket=Socket(0o660, "root", "docker", 988),
+        members=("ops",),
+        config_mode=0o644,
+        networks=(
+            EngineNetwork(
+                "bridge",
+                ("172.17.0.0/16",),
+                None,
+                {"com.docker.network.bridge.enable_icc": "false"},
+            ),
+        ),
+        security=("name=apparmor", "name=seccomp,profile=builtin"),
+        logging_driver="json-file",
+        log_bounded=True,
+        live_restore=True,
+        experimental=False,
+        swarm="inactive",
+        userland_proxy=False,
+    )
+    return replace(engine, **changes)
+
+
+def sound_network(**changes: Any) -> HostNetwork:
+    network = HostNetwork(
+        addresses=(HOST_ADDRESS,),
+        routes=(RouteFacts("192.0.2.0/24", "eth0"), RouteFacts("172.17.0.0/16", "docker0")),
+        listeners=(Listener("*", 22, "sshd (pid 1)"),),
+        name_servers=("192.0.2.53",),
+    )
+    return replace(network, **changes)
+
+
+def sound_dns() -> Dns:
+    found = dict.fromkeys((*NAMES, f"{LABEL}.coder.company.com"), (HOST_ADDRESS,))
+    everywhere = {**found, f"{LABEL}.company.com": ()}
+    return Dns(bastion=everywhere, host=everywhere, container=found)
+
+
+def sound_facts(**changes: Any) -> HostFacts:
+    """A host that meets every requirement of `sound_needs` and every hardening rule."""
+    facts = HostFacts(
+        os=OsRelease("debian", "13", "Debian GNU/Linux 13"),
+        kernel="Linux",
+        release="6.12",
+        machine="x86_64",
+        cpus=8,
+        memory=Memory(32_000, 30_000, 0),
+        cgroup=2,
+        systemd=True,
+        clock=ClockReading(0.01, 0.02, True),
+        account=Account("root", 0, ("root",), "present", login="ops"),
+        paths={
+            "install": sound_path("/opt/devplat"),
+            "data": sound_path("/var/lib/devplat"),
+            "engine": sound_path("/var/lib/docker"),
+        },
+        network=sound_network(),
+        engine=sound_engine(),
+        images={IMAGE: ImageFacts(ImageState.AVAILABLE, ("linux/amd64", "linux/arm64"))},
+        installation=Installation(),
+        dns=sound_dns(),
+    )
+    return replace(facts, **changes)
+
+
+def sound_needs(**changes: Any) -> Requirements:
+    needs = Requirements(
+        deployment="devplat",
+        install_dir="/opt/devplat",
+        data_dir="/var/lib/devplat",
+        cpus=4,
+        memory_mib=16_384,
+        disk_gib_install=1,
+        disk_gib_data=50,
+        disk_gib_images=15,
+        service_memory_mib={"app": 4096},
+        ports=(80, 443),
+        address=HOST_ADDRESS,
+        pool="172.30.0.0/16",
+        names=NAMES,
+        wildcards=("*.coder.company.com",),
+        base_domain="company.com",
+        addresses=(HOST_ADDRESS,),
+        images=(IMAGE,),
+        probe_label=LABEL,
+    )
+    return replace(needs, **changes)
+
+
+class FakeHost:
+    """Answers every command with the text that `answer` gives; records the commands."""
+
+    name = "target.example"
+
+    def __init__(self, answer: Callable[[Command], str | InstallError]) -> None:
+        self._answer = answer
+        self.commands: list[Command] = []
+
+    def run(self, command: Command) -> Completed:
+        self.commands.append(command)
+        answer = self._answer(command)
+        if isinstance(answer, InstallError):
+            raise answer
+        return Completed(0, answer.encode(), b"")
+
+
+class FakeResolver:
+    def __init__(self, names: dict[str, tuple[str, ...]]) -> None:
+        self.names = names
+        self.asked: list[str] = []
+
+    def addresses(self, name: str) -> tuple[str, ...]:
+        self.asked.append(name)
+        return self.names.get(name, ())
+
+
+class FakeClock:
+    """Starts at a fixed instant; each reading is one second after the last."""
+
+    def __init__(self, start: float) -> None:
+        self._now = datetime.fromtimestamp(start, UTC) - timedelta(seconds=1)
+
+    def now(self) -> datetime:
+        self._now += timedelta(seconds=1)
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._now.timestamp()
+
+    def sleep(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+
+
+def fake_ports(host: FakeHost, resolver: FakeResolver, clock: FakeClock) -> Ports:
+    nothing = cast(Any, None)
+    used = {"host": host, "resolver": resolver, "clock": clock}
+    return Ports(**{field.name: used.get(field.name, nothing) for field in fields(Ports)})

@@ -1,0 +1,149 @@
+"""A stand-in for LiteLLM's proxy: reads config.yaml with `os.environ/NAME` references, wants a master
+key that starts with `sk-`, answers health, models with the key, and metrics. It calls no model.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from standin import (
+    Answer,
+    App,
+    Refused,
+    Request,
+    connect_postgres,
+    query,
+    run_program,
+    say,
+    serve,
+    wait_for_signal,
+)
+
+VERSION = "1.108.11-stand-in"
+SECTIONS = {
+    "model_list", "litellm_settings", "general_settings", "router_settings", "environment_variables",
+}  # fmt: skip
+FLAGS = {"config", "port", "host", "num_workers", "detailed_debug", "debug"}
+
+
+def read_config(path: Path, environment: Mapping[str, str]) -> dict[str, Any]:
+    """The configuration with its references to the environment resolved.
+
+    Raises:
+        Refused: when it cannot be read, has an unknown section, or a reference to nothing.
+    """
+    try:
+        document = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise Refused(f"--config {path}: {error}") from error
+    if not isinstance(document, dict) or set(document) - SECTIONS:
+        raise Refused(f"--config {path}: unknown section {sorted(set(document) - SECTIONS)}")
+    for model in document.get("model_list") or []:
+        if not model.get("model_name") or not (model.get("litellm_params") or {}).get("model"):
+            raise Refused("model_list: every entry wants model_name and litellm_params.model")
+    resolved = _resolve(document, environment)
+    assert isinstance(resolved, dict)
+    return resolved
+
+
+def _resolve(node: Any, environment: Mapping[str, str]) -> Any:
+    if isinstance(node, dict):
+        return {key: _resolve(value, environment) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_resolve(item, environment) for item in node]
+    if isinstance(node, str) and node.startswith("os.environ/"):
+        name = node.removeprefix("os.environ/")
+        if not environment.get(name):
+            raise Refused(f"{node}: the environment has no {name}")
+        return environment[name]
+    return node
+
+
+def master_key(config: Mapping[str, Any], environment: Mapping[str, str]) -> str:
+    """The key that everything asks for.
+
+    Raises:
+        Refused: when there is none, or it is not one.
+    """
+    settings = config.get("general_settings") or {}
+    key = str(settings.get("master_key") or environment.get("LITELLM_MASTER_KEY", ""))
+    if not key.startswith("sk-") or len(key) < 20:
+        raise Refused("LITELLM_MASTER_KEY: want a key that starts with sk-")
+    return key
+
+
+def make_app(config: Mapping[str, Any], key: str, connection: Any) -> App:
+    """The proxy's routes."""
+    app = App("litellm", VERSION)
+    settings = config.get("litellm_settings") or {}
+
+    def allowed(request: Request) -> bool:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        return secrets.compare_digest(given.encode(), key.encode())
+
+    def ready(_: Request) -> Answer:
+        if connection is None:
+            return Answer(body={"status": "healthy", "db": "Not connected"})
+        query(connection, "SELECT 1")
+        return Answer(body={"status": "healthy", "db": "connected"})
+
+    def models(request: Request) -> Answer:
+        if not allowed(request):
+            return Answer(401, {"error": {"message": "Authentication Error", "code": "401"}})
+        names = [model["model_name"] for model in config.get("model_list") or []]
+        return Answer(body={"data": [{"id": name, "object": "model"} for name in names]})
+
+    def metrics(request: Request) -> Answer:
+        if settings.get("require_auth_for_metrics_endpoint", True) and not allowed(request):
+            return Answer(401)
+        return Answer(body=b"litellm_proxy_total_requests_metric_total 0\n")
+
+    app.add("GET", "/health/(liveliness|liveness)", lambda _: Answer(body="I'm alive!"))
+    app.add("GET", "/health/readiness", ready)
+    app.add("GET", "/health", models)
+    app.add("GET", "/(v1/)?models", models)
+    app.add("GET", "/metrics/?", metrics)
+    return app
+
+
+def parse_flags(words: list[str]) -> dict[str, str]:
+    """`--name value` and `--name=value`.
+
+    Raises:
+        Refused: for an option that the proxy does not have.
+    """
+    flags: dict[str, str] = {}
+    rest = list(words)
+    while rest:
+        name, equals, value = rest.pop(0).removeprefix("--").partition("=")
+        if name not in FLAGS:
+            raise Refused(f"no such option: --{name}")
+        flags[name] = value if equals else (rest.pop(0) if rest else "")
+    return flags
+
+
+def main(argv: list[str]) -> int:
+    """The image's entry point."""
+
+    def body() -> int:
+        flags = parse_flags(argv[1:])
+        config = read_config(Path(flags.get("config", "")), os.environ)
+        key = master_key(config, os.environ)
+        url = (config.get("general_settings") or {}).get("database_url") or os.environ.get(
+            "DATABASE_URL", ""
+        )
+        connection = connect_postgres(20, re.sub(r"\?.*", "", url)) if url else None
+        serve(
+            make_app(config, key, connection),
+            f"{flags.get('host', '0.0.0.0')}:{flags.get('port', '4000')}",
+        )
+        say("Uvicorn running (stand-in)")
+        return wait_for_signal()
+
+    return run_program("litellm", body)

@@ -1,0 +1,118 @@
+"""What images there are to make: `tests/standins/images.yaml`, and the names and tags under which
+the product's manifests ask for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.testbed.commands import TestbedError
+from tests.testbed.places import ROOT, STANDINS
+
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    "base": ("libc6", "base-files", "busybox-static", "netbase", "ca-certificates", "tini"),
+    "python": ("python3", "python3-yaml", "python3-psycopg2", "curl", "dumb-init", "openssl"),
+    "postgres": ("postgresql-17", "postgresql-client-17"),
+    "valkey": ("valkey-server", "valkey-tools"),
+    "registry": ("docker-registry",),
+}
+"""Package groups; each is one layer on top of `base`, without what `base` already holds."""
+
+REGISTRY_IMAGE = "devplat-testbed/registry"
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """One image: package groups below, files of ours on top, and the image configuration.
+
+    Attributes:
+        kind: `stand-in`, or `debian` for the real program in Debian's build.
+        files: Names below tests/standins, copied to /opt/standin.
+        programs: Path in the image → module in /opt/standin whose `main(argv)` it runs, or
+            `module:function`.
+        scripts: Path in the image → name below tests/standins, copied executable.
+        links: Path in the image → what it points to.
+        accounts: Name → `uid:gid`, or `uid:gid:home`.
+        directories: Path → `uid:gid mode`.
+        absent: Programs the real image does not have either.
+        config: As in the OCI image configuration (`Entrypoint`, `Cmd`, `User`, `Env` …).
+        tags: Further tags to serve besides the product's own.
+    """
+
+    repository: str
+    kind: str
+    groups: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    programs: Mapping[str, str] = field(default_factory=dict)
+    scripts: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    directories: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+
+
+def read_images(path: Path = STANDINS / "images.yaml") -> dict[str, ImageSpec]:
+    """The image specifications by the repository's full name (with the registry's host)."""
+    document = yaml.safe_load(path.read_text())
+    images = {}
+    for repository, body in document.items():
+        lists = {k: tuple(body.pop(k, ())) for k in ("groups", "files", "absent", "tags")}
+        images[repository] = ImageSpec(repository=repository, **lists, **body)
+    return images
+
+
+def full_name(repository: str) -> str:
+    """A repository with its registry: `postgres` is `docker.io/library/postgres`."""
+    head, _, rest = repository.partition("/")
+    if not rest:
+        return f"docker.io/library/{head}"
+    if "." in head or ":" in head or head == "localhost":
+        return repository
+    return f"docker.io/{repository}"
+
+
+def path_in_registry(repository: str) -> str:
+    """The repository's path as a registry is asked for it, without the host."""
+    path = full_name(repository).partition("/")[2]
+    return f"library/{path}" if "/" not in path else path
+
+
+def product_references(root: Path = ROOT) -> dict[str, str]:
+    """The product's images, `repository:tag` as its manifests spell them → the service."""
+    references: dict[str, str] = {}
+    for manifest in sorted((root / "stacks" / "compose").glob("*/service.yaml")):
+        image = (yaml.safe_load(manifest.read_text()) or {}).get("image")
+        if image:
+            references[f"{image['repository']}:{image['tag']}"] = manifest.parent.name
+    return references
+
+
+def wanted_references(images: Mapping[str, ImageSpec]) -> dict[str, ImageSpec]:
+    """Every `repository:tag` to serve → its image.
+
+    Raises:
+        TestbedError: when a manifest names a repository that has no image here.
+    """
+    by_path = {path_in_registry(name): spec for name, spec in images.items()}
+    wanted: dict[str, ImageSpec] = {}
+    missing = []
+    for reference, service in product_references().items():
+        spec = by_path.get(path_in_registry(reference.rpartition(":")[0]))
+        if spec is None:
+            missing.append(f"{reference} (service {service})")
+        else:
+            wanted[reference] = spec
+    if missing:
+        raise TestbedError(
+            f"tests/standins/images.yaml has no image for {', '.join(missing)}; add one"
+        )
+    for name, spec in images.items():
+        wanted |= {f"{name}:{tag}": spec for tag in spec.tags}
+    return wanted
