@@ -242,9 +242,11 @@ p_container_dns() {
   for image in $images; do
     within 10 docker image inspect "$image" >/dev/null 2>&1 || continue
     echo "image $image"
-    within 25 docker run --rm --pull never --network bridge --read-only --cap-drop ALL \
-      --security-opt no-new-privileges --memory 64m --pids-limit 16 --log-driver none \
-      --entrypoint getent "$image" hosts $names && return
+    # all names at once: a resolver that does not answer costs its time-out only once
+    within 15 docker run --rm --pull never --network bridge --read-only --cap-drop ALL \
+      --security-opt no-new-privileges --memory 64m --pids-limit 64 --log-driver none \
+      --env RES_OPTIONS='timeout:3 attempts:2' --entrypoint sh "$image" -c \
+      'command -v getent >/dev/null || exit 127; for n; do getent hosts "$n" & done; wait' sh $names && return
     result=$?
     [ "$result" -eq 125 ] || [ "$result" -eq 126 ] || [ "$result" -eq 127 ] || return "$result"
   done

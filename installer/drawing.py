@@ -21,7 +21,13 @@ from installer.core.events import CheckResult, Outcome
 from installer.core.images import ImageLock, parse_lock
 from installer.core.owner import Owner
 from installer.core.plan import Plan, choose_services, make_plan
-from installer.core.policy import AuditContext, audit_compose, audit_inspect, parse_hardening
+from installer.core.policy import (
+    AuditContext,
+    HardeningTable,
+    audit_compose,
+    audit_inspect,
+    parse_hardening,
+)
 from installer.core.requirements import Requirements
 from installer.core.secrets import Secret
 from installer.core.segmentation import (
@@ -89,13 +95,14 @@ def draw_up(
     sizing = _size(answers, stacks, services)
     plan = make_plan(answers, stacks.catalog, sizing, _image_lock(answers, stacks.root))
     bundle = render(plan, load_templates(stacks.root, stacks.catalog))
+    warned = (*warnings, *sizing.warnings)
     return Job(
         plan=plan,
         bundle=bundle,
         requirements=_requirements(plan),
         probe=stacks.asset("probe.sh").decode(),
         audit_bundle=(
-            *(_as_waived(w, answers) for w in (*warnings, *sizing.warnings)),
+            *(_as_waived(w, answers) for w in {w.code: w for w in warned}.values()),
             *_audit_bundle(plan, bundle, stacks),
         ),
         audit_container=_container_audit(plan, stacks),
@@ -222,7 +229,7 @@ def _as_waived(problem: Problem, answers: Answers) -> CheckResult:
 
 def _audit_bundle(plan: Plan, bundle: Bundle, stacks: Stacks) -> tuple[CheckResult, ...]:
     """The compose side of the hardening table, and who shares a network with whom."""
-    hardening = parse_hardening(stacks.asset("hardening.yaml"))
+    hardening = _hardening(stacks)
     segmentation = parse_segmentation(stacks.asset("segmentation.yaml"))
     manifests = [plan.manifest(name) for name in plan.services]
     conditions = FlowConditions(
@@ -239,7 +246,7 @@ def _audit_bundle(plan: Plan, bundle: Bundle, stacks: Stacks) -> tuple[CheckResu
 def _container_audit(
     plan: Plan, stacks: Stacks
 ) -> Callable[[Container, EngineInfo, Mapping[str, Secret]], tuple[CheckResult, ...]]:
-    table = parse_hardening(stacks.asset("hardening.yaml"))
+    table = _hardening(stacks)
     base = _audit_context(plan)
 
     def audit(
@@ -255,6 +262,10 @@ def _container_audit(
         return audit_inspect(container.inspect, None, table, context)
 
     return audit
+
+
+def _hardening(stacks: Stacks) -> HardeningTable:
+    return parse_hardening(stacks.asset("hardening.yaml"), stacks.asset("seccomp-default.json"))
 
 
 def _audit_context(plan: Plan) -> AuditContext:

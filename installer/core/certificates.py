@@ -198,8 +198,8 @@ def _is_covered(host: str, names: set[str]) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        label, dot, parent = host.partition(".")
-        return bool(dot) and label != "*" and f"*.{parent}" in names
+        _, dot, parent = host.partition(".")
+        return bool(dot) and f"*.{parent}" in names
     return False
 
 

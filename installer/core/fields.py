@@ -144,18 +144,18 @@ def visible(value: object) -> str:
 
 
 def _visible_char(char: str) -> str:
-    # categories C* (control, format, surrogate, private, unassigned), line and paragraph separators
-    if unicodedata.category(char)[0] == "C" or unicodedata.category(char) in {"Zl", "Zp"}:
-        return char.encode("unicode_escape").decode("ascii")
-    return char
+    return char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
 
 
 def first_invisible(text: str) -> str | None:
-    """The first character that cannot be seen in a message, made visible, or None."""
+    """The first character that is no part of a line of text, made visible, or None.
+
+    That is: control, format, surrogate, private, unassigned; line and paragraph separators.
+    """
     for char in text:
-        shown = _visible_char(char)
-        if shown != char:
-            return shown
+        category = unicodedata.category(char)
+        if category[0] == "C" or category in {"Zl", "Zp"}:
+            return char.encode("unicode_escape").decode("ascii")
     return None
 
 

@@ -28,6 +28,7 @@ LONGEST_NAME = 253
 """Octets of a name in its text form (RFC 1035, 2.3.4, without the root label)."""
 LONGEST_LABEL = 63
 
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?", re.ASCII)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+|//")
 _PORT = re.compile(r"[^\s:/@]+:[0-9]{1,6}", re.ASCII)
 _EMAIL_LIKE = re.compile(r"[^\s@`\"']+@[^\s@`\"']+")
@@ -79,6 +80,8 @@ def check_public_name(raw: object) -> Verdict:
             f"write it without '*.': {text.lstrip('*.')[:LONGEST_NAME] or 'company.com'}",
         )
     name, concerns = _to_ascii(text)
+    if is_address(name):
+        raise _is_ip(text)
     if "." not in name:
         raise reject(
             "domain.single_label",
@@ -123,11 +126,7 @@ def _refuse_other_kinds(text: str) -> None:
     if not text:
         raise reject("domain.empty", "the name is empty; it is required", "write a domain name")
     if is_address(text):
-        raise reject(
-            "domain.is_ip",
-            f"{visible(text)} is an address, not a name",
-            "write a domain name, as company.com; certificates and cookies need one",
-        )
+        raise _is_ip(text)
     if _SCHEME.match(text) or re.fullmatch(r"[^\s/`\"']+/[^\s`\"']*", text):
         raise reject(
             "domain.is_url",
@@ -146,6 +145,14 @@ def _refuse_other_kinds(text: str) -> None:
             f"{visible(text)} has a port",
             "write the name alone; ports are not chosen here",
         )
+
+
+def _is_ip(text: str) -> FieldError:
+    return reject(
+        "domain.is_ip",
+        f"{visible(text)} is an address, not a name",
+        "write a domain name, as company.com; certificates and cookies need one",
+    )
 
 
 def _to_ascii(text: str) -> tuple[str, tuple[Concern, ...]]:
@@ -216,7 +223,9 @@ def _encode_idna(label: str, text: str) -> str:
         if label.lower().startswith("xn--"):
             encoded = idna.alabel(idna.ulabel(label.lower())).decode("ascii")
             return encoded if encoded == label.lower() else _bad_idna(text, "is not canonical")
-        return idna.encode(label, uts46=True).decode("ascii")
+        encoded = idna.encode(label, uts46=True).decode("ascii")
+        # a mapping may bring in dots, as that of "…"
+        return encoded if _LABEL.fullmatch(encoded) else _bad_idna(text, "is not one label")
     except idna.IDNAError as error:
         return _bad_idna(text, "is not allowed (RFC 5891)", error)
     except UnicodeError as error:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from installer.core.errors import Mark, Problem, Remedy
+from installer.core.fields import to_text
 from installer.core.yamlfile import ListNode, MapNode, Node, ScalarNode, read_yaml
 
 Path: TypeAlias = tuple[str, ...]
@@ -87,10 +88,8 @@ def make_node(value: object) -> Node:
     """A value given by a program or a screen, as a node without a place."""
     if isinstance(value, list | tuple):
         return ListNode(tuple(make_node(item) for item in value))
-    if isinstance(value, bool):
-        return ScalarNode("true" if value else "false", value)
-    if value is None or isinstance(value, str | int | float):
-        return ScalarNode("" if value is None else str(value), value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return ScalarNode(to_text(value), value)
     return ScalarNode(str(value), str(value))
 
 

@@ -91,7 +91,10 @@ def judge_subnets(facts: HostFacts, needs: Requirements) -> Iterator[Finding]:
 
 
 def used_ranges(facts: HostFacts, deployment: str) -> list[tuple[IPv4Network, str]]:
-    """IPv4 ranges that the host or its engine uses, each with what uses it; not our own."""
+    """IPv4 ranges that the host or its engine uses, each with what uses it; not our own.
+
+    An address inside a range that is listed is not listed again.
+    """
     own = {s for n in facts.engine.networks if n.project == deployment for s in n.subnets}
     used: dict[str, str] = {}
     for network in facts.engine.networks:
@@ -105,11 +108,11 @@ def used_ranges(facts: HostFacts, deployment: str) -> list[tuple[IPv4Network, st
     peers += [(address, "name server of the host") for address in facts.network.name_servers]
     if facts.account.client:
         peers.append((facts.account.client, "where this SSH session comes from"))
-    own_networks = [ip_network(subnet, strict=False) for subnet in own]
+    known = [ip_network(text, strict=False) for text in (*own, *used)]
     for text, title in peers:
         address = ip_address(text)
-        ours = any(address in network for network in own_networks)
-        if isinstance(address, IPv4Address) and not address.is_loopback and not ours:
+        told = any(address in network for network in known)
+        if isinstance(address, IPv4Address) and not address.is_loopback and not told:
             used.setdefault(f"{address}/32", title)
     networks = ((ip_network(text, strict=False), title) for text, title in used.items())
     return [(n, title) for n, title in networks if isinstance(n, IPv4Network)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from installer.core.errors import Problem, Remedy
 from installer.core.events import Outcome
-from installer.core.facts import HostFacts, PathFacts, PathKind
+from installer.core.facts import EngineContainer, HostFacts, PathFacts, PathKind
 from installer.core.requirements import Requirements
 from installer.core.rules import Finding, judged, passed, unknown
 
@@ -144,6 +144,14 @@ def judge_inodes(facts: HostFacts, needs: Requirements) -> Iterator[Finding]:
 
 def judge_installation(facts: HostFacts, needs: Requirements) -> Iterator[Finding]:
     """Nobody else uses our directory or our project's name."""
+    findings = [*_judge_directory(facts), *_judge_projects(facts, needs)]
+    yield from findings
+    if not findings:
+        found = facts.installation.current or ("unfinished" if facts.installation.found else "none")
+        yield passed(needs.install_dir, expected="none, or ours", found=found)
+
+
+def _judge_directory(facts: HostFacts) -> Iterator[Finding]:
     path = facts.paths.get("install")
     strangers = [e for e in path.entries if e not in OWN_ENTRIES] if path else []
     if path and strangers and not facts.installation.found:
@@ -159,31 +167,59 @@ def judge_installation(facts: HostFacts, needs: Requirements) -> Iterator[Findin
             expected="empty, or an installation of ours",
             found=", ".join(strangers[:5]),
         )
-    foreign = [
-        c
-        for c in facts.engine.containers
-        if c.project == needs.deployment and not _is_below(c.directory, needs.install_dir)
-    ]
-    for container in foreign[:1]:
-        yield judged(
-            Outcome.FAIL,
-            Problem(
-                code="install.foreign_project",
-                summary=f"a compose project named {needs.deployment} exists already, started in "
-                f"{container.directory or 'an unknown directory'}",
-                where=needs.deployment,
-                detail=f"containers: {', '.join(c.name for c in foreign)}",
-                remedy=Remedy(
-                    "choose another deployment.name, or remove that project if it is not needed",
-                    ("docker compose ls --all",),
-                ),
-            ),
-            expected=f"no such project, or one in {needs.install_dir}",
-            found=container.directory or "unknown",
+
+
+def _judge_projects(facts: HostFacts, needs: Requirements) -> Iterator[Finding]:
+    """Another project of our name, or a project of another name in our directory."""
+    namesakes, tenants = [], []
+    for container in facts.engine.containers:
+        here = _is_below(container.directory, needs.install_dir)
+        if container.project == needs.deployment and not here:
+            namesakes.append(container)
+        elif container.project != needs.deployment and here:
+            tenants.append(container)
+    for container in namesakes[:1]:
+        directory = container.directory or "an unknown directory"
+        yield _foreign(
+            "install.foreign_project",
+            f"a compose project named {needs.deployment} exists already, started in {directory}",
+            "choose another deployment.name, or remove that project if it is not needed",
+            namesakes,
+            needs,
         )
-    if not foreign and not (strangers and not facts.installation.found):
-        found = facts.installation.current or ("unfinished" if facts.installation.found else "none")
-        yield passed(needs.install_dir, expected="none, or ours", found=found)
+    for container in tenants[:1]:
+        yield _foreign(
+            "install.other_deployment",
+            f"{needs.install_dir} belongs to the deployment {container.project}, "
+            f"these answers are for {needs.deployment}",
+            "choose another target.install_dir and target.data_dir, or keep deployment.name as it "
+            "is: a deployment is not renamed by a run",
+            tenants,
+            needs,
+        )
+
+
+def _foreign(
+    code: str,
+    summary: str,
+    advice: str,
+    containers: Sequence[EngineContainer],
+    needs: Requirements,
+) -> Finding:
+    problem = Problem(
+        code=code,
+        summary=summary,
+        where=needs.deployment,
+        detail=f"containers: {', '.join(c.name for c in containers)}",
+        remedy=Remedy(advice, ("docker compose ls --all",)),
+    )
+    first = containers[0]
+    return judged(
+        Outcome.FAIL,
+        problem,
+        expected=f"{needs.deployment} in {needs.install_dir}, and nothing else there",
+        found=f"{first.project} in {first.directory or 'an unknown directory'}",
+    )
 
 
 def _one_per_mount(facts: HostFacts) -> list[PathFacts]:

@@ -201,7 +201,10 @@ def _host(
     users: int,
     workspaces: int,
 ) -> HostRequirements:
-    """Shares of the limits, running workspaces and the host's own need, added up."""
+    """Shares of the limits, running workspaces and the host's own need, added up.
+
+    Cores go to the nearest whole: the share is a rule of thumb, and a tenth of a core more is none.
+    """
     shares, listed = table.host, list(services)
     workspace = request.workspace or table.rules.workspace
     home = table.rules.home_gib_per_user if request.home_gib is None else request.home_gib
@@ -216,7 +219,7 @@ def _host(
         + exact(shares.reserve.mem_gb)
     )
     return HostRequirements(
-        cpus=math.ceil(cpus),
+        cpus=max(1, math.floor(cpus + Fraction(1, 2))),
         memory_mib=math.ceil(memory_gib * 1024),
         data_gib=sum(s.disk_gib for s in listed),
         engine_gib=shares.engine_gib + (users * home if workspaces else 0),

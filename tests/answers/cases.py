@@ -35,11 +35,13 @@ VALID: dict[str, Any] = {
 """A minimal valid answers file."""
 
 _ACME = {"mode": "acme", "acme": {"email": "ops@company.com", "dns_provider": "route53"}}
+_FILES = {"mode": "files", "certificate_file": "c.pem", "key_file": "k.pem"}
 _STORE = {"mode": "external", "addr": "https://vault.company.com:8200", "token": "env:VAULT_TOKEN"}
 _DATABASE = {"mode": "external", "url": "postgres://coder@db/coder?sslmode=verify-full"}
 AROUND: dict[str, dict[str, Any]] = {
     "tls.acme.email": {"tls": _ACME},
     "tls.acme.directory_url": {"tls": _ACME},
+    "tls.certificate_file": {"tls": _FILES},
     "vault.addr": {"vault": _STORE},
     "vault.token": {"vault": _STORE},
     "vault.mount": {"vault": _STORE},
@@ -145,19 +147,29 @@ def as_plain(value: Any) -> Plain | None:
 
 
 def write(document: Mapping[str, Any]) -> str:
-    """A YAML file, written without the product: JSON's quoting is YAML's."""
+    """A YAML file, written without the product."""
     return "".join(_lines(document, 0))
 
 
 def _lines(document: Mapping[str, Any], depth: int) -> list[str]:
     lines: list[str] = []
     for key, value in document.items():
-        head = f"{'  ' * depth}{json.dumps(key)}:"
+        head = f"{'  ' * depth}{_quote(key)}:"
         if isinstance(value, dict) and value:
             lines += [f"{head}\n", *_lines(value, depth + 1)]
         else:
-            lines.append(f"{head} {value if isinstance(value, Plain) else json.dumps(value)}\n")
+            lines.append(f"{head} {value if isinstance(value, Plain) else _quote(value)}\n")
     return lines
+
+
+def _quote(value: Any) -> str:
+    """JSON's form, which is YAML's but for surrogate pairs."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_quote, value))}]"
+    if not isinstance(value, str):
+        return json.dumps(value)
+    inside = "".join(json.dumps(c)[1:-1] if ord(c) < 0x10000 else f"\\U{ord(c):08x}" for c in value)
+    return f'"{inside}"'
 
 
 def judge_file(data: bytes, catalog: Catalog, path: str = "", mode: int = OWNER_ONLY) -> Outcome:
@@ -214,10 +226,9 @@ def _refused(given: draft.Draft, error: InstallError, catalog: Catalog, path: st
 
 def stored_at(answers: Any, path: str) -> Any:
     place = answers
-    for segment in path.split("."):
-        if isinstance(place, Mapping):
-            return place[path.split(".", 1)[1]]
-        place = getattr(place, segment)
+    segments = ["labels", path[7:]] if path.startswith("labels.") else path.split(".")
+    for segment in segments:
+        place = place[segment] if isinstance(place, Mapping) else getattr(place, segment)
     return _stored(place)
 
 

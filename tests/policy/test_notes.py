@@ -313,3 +313,59 @@ def test_the_audit_changes_neither_document() -> None:
     audit_inspect(container, None, TABLE, audit_context())
     assert document == sound_document()
     assert container == sound_container("gitea")
+
+
+def test_a_host_that_was_not_asked_is_held_to_the_stricter_reading() -> None:
+    facts = {"security_options": None, "cgroup_version": None}
+    assert judge_container("HD-07", {"AppArmorProfile": ""}, **facts).outcome is Outcome.FAIL
+    assert judge_container("HD-07", {}, **facts).outcome is Outcome.PASS
+    host = {"HostConfig.CgroupnsMode": "host"}
+    assert judge_container("HD-20", host, **facts).problem is not None
+
+
+def test_an_env_file_that_is_not_text_fails() -> None:
+    files = {"gitea/binary.env": b"\xff\xfe\x00"}
+    assert judge("HD-33", {"env_file": "./gitea/binary.env"}, files=files) is Outcome.FAIL
+
+
+def test_quotes_around_the_value_of_an_env_file_do_not_hide_it() -> None:
+    files = {"gitea/a.env": b"TOKEN='hvs.abcdef'\n", "gitea/b.env": b'TOKEN_TTL="24h"\n'}
+    assert judge("HD-33", {"env_file": "./gitea/a.env"}, files=files) is Outcome.FAIL
+    assert judge("HD-33", {"env_file": "./gitea/b.env"}, files=files) is Outcome.PASS
+
+
+@pytest.mark.parametrize(
+    ("install_dir", "data_dir", "outcome"),
+    [
+        ("/srv/platform", "/srv/platform/data", Outcome.PASS),
+        ("/srv/platform/data/install", "/srv/platform/data", Outcome.PASS),
+    ],
+)
+def test_data_below_the_install_directory_may_be_written_and_configuration_not(
+    install_dir: str, data_dir: str, outcome: Outcome
+) -> None:
+    facts = {"install_dir": install_dir, "data_dir": data_dir}
+    data = {"volumes": [f"{data_dir}/gitea/repositories:/data"]}
+    assert judge("HD-23", data, **facts) is outcome
+    config = {"volumes": [f"{install_dir}/current/gitea/app.ini:/etc/app.ini"]}
+    assert judge("HD-23", config, **facts) is Outcome.FAIL
+
+
+def test_named_volumes_tmpfs_mounts_and_mounts_without_a_source_are_data() -> None:
+    volumes = [
+        {"type": "tmpfs", "target": "/run/secrets/cache"},
+        {"type": "volume", "source": "cache", "target": "/cache"},
+        {"type": "bind", "source": "", "target": "/x", "read_only": True},
+    ]
+    assert judge("HD-23", {"volumes": volumes}) is Outcome.PASS
+    mounts = [{"Type": "volume", "Source": "/var/lib/docker/volumes/v/_data", "RW": True,
+               "Destination": "/cache", "Propagation": ""}]  # fmt: skip
+    for assertion in ("HD-22", "HD-23", "HD-24", "HD-25"):
+        assert judge_container(assertion, {"Mounts": mounts}).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("data", [b"[]", b"{}", b'{"defaultAction": 1}', b"\x00"])
+def test_what_is_no_seccomp_profile_is_not_accepted_as_one(data: bytes) -> None:
+    files = {"gitea/seccomp.json": data}
+    options = ["no-new-privileges:true", "seccomp=./gitea/seccomp.json"]
+    assert judge("HD-06", {"security_opt": options}, files=files) is Outcome.FAIL

@@ -316,3 +316,50 @@ def test_the_flows_of_the_manifests_are_read() -> None:
 def test_a_table_that_cannot_be_read_is_a_fault_of_the_product(table: bytes) -> None:
     with pytest.raises(StackError):
         parse_segmentation(table)
+
+
+def test_the_hosts_own_network_is_one_that_nobody_declared() -> None:
+    def expose(document: dict[str, Any]) -> None:
+        document["services"]["redis"]["network_mode"] = "host"
+
+    found = failures(audit(expose))
+    assert ("segmentation.declared", "network mode host") in found
+    assert ("SD-57", "redis -> internet") in found
+
+
+def test_a_name_space_shared_in_a_circle_ends() -> None:
+    def circle(document: dict[str, Any]) -> None:
+        document["services"]["redis"]["network_mode"] = "service:gitea"
+        document["services"]["gitea"]["network_mode"] = "service:redis"
+
+    assert ("SD-53", "redis -> postgres") in failures(audit(circle))
+
+
+def test_a_pair_that_is_refused_by_name_may_meet_when_its_condition_holds() -> None:
+    def rename(document: dict[str, Any]) -> None:
+        document["services"]["gitea"]["labels"]["devplat.role"] = "workspace"
+
+    asked_for = next(flow for flow in TABLE.allow if flow.id == "SA-44")
+    assert asked_for.only_if is not None
+    refused = failures(audit(rename))
+    assert ("SD-15", "workspace -> postgres") in refused
+    allowed = FlowConditions(DECLARED, known={asked_for.only_if: True}, pool=CONDITIONS.pool)
+    assert ("SD-15", "workspace -> postgres") not in failures(audit(rename, allowed))
+
+
+def test_two_services_that_share_two_networks_are_named_once_with_both() -> None:
+    def twice(document: dict[str, Any]) -> None:
+        for network in ("gitea-to-redis", "gitea-to-postgres"):
+            document["services"]["traefik"]["networks"][network] = {}
+            document["services"]["redis"]["networks"][network] = {}
+
+    (found,) = [r for r in audit(twice) if r.where == "traefik -> redis" and r.problem]
+    assert "gitea-to-postgres" in found.found
+    assert "gitea-to-redis" in found.found
+
+
+def test_services_of_one_role_meet_only_when_a_flow_allows_it() -> None:
+    def second(document: dict[str, Any]) -> None:
+        document["services"]["redis-two"] = document["services"]["redis"]
+
+    assert ("segmentation.pair", "redis -> redis") in failures(audit(second))

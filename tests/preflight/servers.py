@@ -43,7 +43,7 @@ class Authority:
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue(self, *names: str, starts: timedelta = -DAY, ends: timedelta = DAY / 2) -> Path:
-        """A file with a certificate, valid from now plus `starts` to now plus `ends`, and its key."""
+        """A file with a certificate, valid from `starts` to `ends` after now, and its key."""
         now = datetime.now(UTC)
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])

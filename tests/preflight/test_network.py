@@ -195,9 +195,11 @@ def test_a_name_without_an_address_is_told():
 
 @pytest.mark.parametrize("said", [b"220 mail ready\r\n", b"\x00\x01\x02\r\n\r\n", b""])
 def test_another_protocol_is_told(said):
-    with serve(lambda stream, _: stream.sendall(said) if said else None) as (port, _):
-        with pytest.raises(VerifyError) as error:
-            ask(port, scheme="http")
+    def speak(stream, _request):
+        stream.sendall(said)
+
+    with serve(speak) as (port, _), pytest.raises(VerifyError) as error:
+        ask(port, scheme="http")
     assert problem_of(error).code in ("http.unreadable", "http.unreachable")
 
 

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 
 import pytest
 
 from installer.core.errors import PreflightError
-from installer.core.facts import EngineState, ImageState, Listener, PathKind, RouteFacts
-from installer.core.facts_network import parse_listeners, parse_names
-from installer.core.facts_parse import parse_facts, parse_os_release
-from installer.core.probe import Section, format_parameters, read_output
+from installer.core.facts import PathKind
+from installer.core.facts_parse import parse_os_release
+from installer.core.probe import format_parameters, read_output
+from tests.preflight.reading import parse
 
-SENT = datetime.fromtimestamp(1795000000, UTC)
-RECEIVED = datetime.fromtimestamp(1795000002, UTC)
 SYSTEMS = ("debian-12", "debian-13", "ubuntu-24.04", "rhel-9", "busybox")
-
-
-def parse(text: str):
-    return parse_facts(text, "target", sent=SENT, received=RECEIVED)
 
 
 @pytest.fixture
@@ -170,166 +163,6 @@ def test_an_absent_directory_is_told_from_something_else(recorded):
     assert parse(changed).paths["install"].kind is PathKind.OTHER
 
 
-def test_addresses_leave_out_loopback_and_link_local(ubuntu):
-    assert ubuntu.network.addresses == ("192.0.2.10", "2001:db8::10", "10.8.0.2")
-
-
-def test_routes_are_those_of_every_table_but_the_default(ubuntu):
-    assert set(ubuntu.network.routes) == {
-        RouteFacts("10.8.0.0/16", "wg0"),
-        RouteFacts("172.18.0.0/16", "br-1a2b"),
-        RouteFacts("192.0.2.0/24", "ens18"),
-        RouteFacts("172.30.5.0/24", "wg0"),
-        RouteFacts("10.66.0.0/24", ""),
-    }
-
-
-def test_listeners_of_both_families_come_with_their_process(ubuntu):
-    assert ubuntu.network.listeners == (
-        Listener("127.0.0.53", 53, "systemd-resolve (pid 711)"),
-        Listener("*", 80, "docker-proxy (pid 2411)"),
-        Listener("*", 8080, "nginx (pid 900), nginx (pid 901)"),
-        Listener("*", 443, "caddy (pid 950)"),
-    )
-
-
-def test_listeners_are_read_from_the_kernel_where_ss_is_missing():
-    proc = Section(
-        "proc-listeners",
-        lines=(
-            "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 0 0 0 1 1 1",
-            "  1: 0A0200C0:01BB 00000000:0000 0A 00000000:00000000 00:00000000 0 0 0 1 1 1",
-            "  2: 0A0200C0:0016 0A0200C0:C000 01 00000000:00000000 00:00000000 0 0 0 1 1 1",
-            "  0: 00000000000000000000000000000000:0050 " + "0" * 32 + ":0000 0A 0 0 0 0 0 1",
-            "  1: B80D0120000000000000000010000000:01BB " + "0" * 32 + ":0000 0A 0 0 0 0 0 1",
-        ),
-    )
-    assert parse_listeners(Section("listeners", status=127), proc) == (
-        Listener("127.0.0.1", 8080),
-        Listener("192.0.2.10", 443),
-        Listener("*", 80),
-        Listener("2001:db8::10", 443),
-    )
-
-
-def test_without_ss_and_proc_listeners_are_unknown():
-    empty = Section("proc-listeners", status=1)
-    assert parse_listeners(Section("listeners", status=127), empty) is None
-
-
-def test_busybox_without_ss_or_ip_is_read_from_the_kernel(recorded):
-    text = recorded("busybox")
-    assert "fib_trie" not in text
-    assert "Main:" in text  # the recording has the kernel's own table
-    network = parse(text).network
-    assert "192.0.2.2" in network.addresses
-    assert RouteFacts("192.0.2.0/24", "eth0") in network.routes
-
-
-def test_names_are_read_once_each(ubuntu):
-    assert ubuntu.dns.host == {
-        "coder.company.com": ("192.0.2.10", "2001:db8::10"),
-        "git.company.com": (),
-        "slow.company.com": None,
-    }
-
-
-@pytest.mark.parametrize(
-    ("lines", "addresses"),
-    [
-        (
-            (
-                "Server:\t10.0.0.1",
-                "Address:\t10.0.0.1:53",
-                "",
-                "Name:\tx",
-                "Address: 192.0.2.1",
-                "Name:\tx",
-                "Address: 2001:db8::1",
-            ),
-            ("192.0.2.1", "2001:db8::1"),
-        ),
-        (
-            (
-                "Server:    10.0.0.1",
-                "Address 1: 10.0.0.1 dns",
-                "",
-                "Name:      x",
-                "Address 1: 192.0.2.1 x",
-            ),
-            ("192.0.2.1",),
-        ),
-        (("Server:\t10.0.0.1", "Address:\t10.0.0.1:53", "** server can't find x: NXDOMAIN"), ()),
-        (("::ffff:192.0.2.9 STREAM x", "fe80::1%eth0 STREAM"), ("192.0.2.9", "fe80::1")),
-    ],
-)
-def test_resolvers_of_all_kinds_are_read(lines, addresses):
-    assert parse_names([Section("name", "x", 0, lines)]) == {"x": addresses}
-
-
-@pytest.mark.parametrize("status", [None, 127])
-def test_a_name_that_could_not_be_asked_for_is_unknown(status):
-    assert parse_names([Section("name", "x", status)]) == {"x": None}
-
-
-def test_names_inside_a_container_are_read_by_alias(ubuntu):
-    assert ubuntu.dns.container["coder.company.com"] == ("192.0.2.10",)
-    assert ubuntu.dns.container["git.company.com"] == ()
-
-
-def test_what_the_engine_says_is_taken_over(ubuntu):
-    engine = ubuntu.engine
-    assert engine.state is EngineState.RUNNING
-    assert (engine.live_restore, engine.userland_proxy, engine.log_bounded) == (True, False, True)
-    assert engine.insecure_registries == ("10.9.0.0/16", "lab.example:5000")
-    assert (engine.mirrors, engine.proxied) == (("https://mirror.example/",), True)
-    assert (engine.members, ubuntu.engine_gid) == (("ops", "deploy"), 988)
-    assert engine.networks[1].project == "devplat"
-    assert engine.networks[2].subnets == ("172.18.0.0/16", "fd00:1::/64")
-    assert [c.name for c in engine.containers] == ["devplat-edge-1", "shop-web-1", "old"]
-    assert engine.containers[1].ports == (("", 80),)
-
-
-def test_credentials_of_a_proxy_are_not_in_the_facts(ubuntu, recorded):
-    assert "hunter2" in recorded("ubuntu-24.04")
-    assert "hunter2" not in repr(ubuntu)
-
-
-def test_credentials_in_a_complaint_are_cut_out():
-    section = Section("info", complaints=("proxyconnect to http://u:hunter2@proxy:3128 failed",))
-    assert section.complaint == "proxyconnect to http://proxy:3128 failed"
-
-
-@pytest.mark.parametrize(
-    ("reference", "state"),
-    [
-        ("postgres:17", ImageState.PRESENT),
-        ("ghcr.io/coder/coder:v2.20.0", ImageState.AVAILABLE),
-        ("private.example/app:1", ImageState.DENIED),
-        ("busy.example/app:1", ImageState.LIMITED),
-        ("gone.example/app:1", ImageState.ABSENT),
-        ("hung.example/app:1", ImageState.UNKNOWN),
-    ],
-)
-def test_what_is_known_of_images_is_told_apart(ubuntu, reference, state):
-    assert ubuntu.images[reference].state is state
-
-
-@pytest.mark.parametrize(
-    ("message", "state"),
-    [
-        ("dial tcp: lookup ghcr.io on 10.0.0.1:53: no such host", ImageState.UNREACHABLE),
-        ("net/http: TLS handshake timeout", ImageState.UNREACHABLE),
-        ("x509: certificate signed by unknown authority", ImageState.UNREACHABLE),
-        ("pull access denied for x, repository does not exist", ImageState.DENIED),
-        ("something new", ImageState.UNKNOWN),
-    ],
-)
-def test_messages_of_registries_are_told_apart(recorded, message, state):
-    text = recorded("ubuntu-24.04").replace("manifest unknown: manifest unknown", message)
-    assert parse(text).images["gone.example/app:1"].state is state
-
-
 def test_an_installation_is_recognised(ubuntu):
     found = ubuntu.installation
     assert (found.current, found.releases) == ("releases/3f2a", ("3f2a", "9b1c"))
@@ -347,41 +180,6 @@ def test_an_empty_host_has_no_installation(recorded):
 
 def test_probes_that_did_not_end_are_named(ubuntu):
     assert ubuntu.unfinished == ("name slow.company.com", "image hung.example/app:1")
-
-
-ENGINE_CASES = {
-    "absent": ([], ("|docker /usr/bin/docker\n", ""), EngineState.ABSENT),
-    "only the client": (["|dockerd", "|socket", "|process", "|reach"], None, EngineState.ABSENT),
-    "stopped": (["|socket", "|process", "|reach"], None, EngineState.STOPPED),
-    "stale socket": (["|process"], None, EngineState.STOPPED),
-    "forbidden": ([], ("|reach yes", "|reach no"), EngineState.DENIED),
-}
-
-
-@pytest.mark.parametrize("case", ENGINE_CASES)
-def test_reasons_why_the_engine_cannot_be_used_are_told_apart_f_026(recorded, case):
-    """F-026: stopped, absent, no permission on the socket."""
-    dropped, replaced, state = ENGINE_CASES[case]
-    text = re.sub(
-        r'(?m)^\|\{"ID":.*$',
-        '|{"ServerVersion":"","ServerErrors":["Cannot connect to the Docker daemon"]}',
-        recorded("ubuntu-24.04"),
-    )
-    for prefix in dropped:
-        text = re.sub(rf"(?m)^{re.escape(prefix)} .*\n", "", text)
-    if replaced:
-        text = text.replace(*replaced)
-    assert parse(text).engine.state is state
-
-
-def test_podman_behind_the_docker_command_is_recognised(recorded):
-    assert parse(recorded("rhel-9")).engine.state is EngineState.FOREIGN
-
-
-def test_an_engine_that_does_not_answer_is_recognised(recorded):
-    text = re.sub(r'(?m)^\|\{"ID":.*\n', "", recorded("ubuntu-24.04"))
-    text = text.replace("section info 0 ", "section info 124 ")
-    assert parse(text).engine.state is EngineState.SILENT
 
 
 @pytest.mark.parametrize(

@@ -14,81 +14,13 @@ from pathlib import Path
 import pytest
 
 from installer.adapters.local import LocalHost
-from installer.core.facts import EngineState, ImageState, PathKind
+from installer.core.facts import PathKind
 from installer.core.facts_parse import parse_facts
 from installer.core.probe import format_parameters, read_output
 from installer.ports import Command
+from tests.preflight.looking import environment, leftovers, look, parameters, snapshot, tools
 
 SHELLS = (("sh",), ("dash",), ("bash", "--posix"), ("busybox", "sh"), ("ksh",), ("mksh",))
-PLACES = (Path("/dev/shm"), Path("/run"), Path("/tmp"))
-
-
-def parameters(tmp_path, *more):
-    return format_parameters(
-        [("install", f"{tmp_path}/host/opt/dev plat"), ("data", f"{tmp_path}/host/data"), *more]
-    )
-
-
-@pytest.fixture
-def host_tree(tmp_path):
-    """A directory with the remains of an installation, and nothing of an engine."""
-    install = tmp_path / "host" / "opt" / "dev plat"
-    for name in ("releases/3f2a", "state", "secrets"):
-        (install / name).mkdir(parents=True)
-    (install / "current").symlink_to("releases/3f2a")
-    (install / "state" / "lock").write_text('{"pid": 1}')
-    data = tmp_path / "host" / "data"
-    (data / "postgres" / "data").mkdir(parents=True)
-    (data / "redis" / "data").mkdir(parents=True)
-    (data / "postgres" / "data" / "PG_VERSION").write_text("17")
-    (tmp_path / "home").mkdir()
-    return tmp_path
-
-
-def tools(tmp_path, **scripts):
-    """A directory of stand-in tools that come first in the path."""
-    directory = tmp_path / "bin"
-    directory.mkdir(exist_ok=True)
-    for name, body in scripts.items():
-        tool = directory / name.replace("_", "-")
-        tool.write_text(f"#!/bin/sh\n{body}\n")
-        tool.chmod(0o755)
-    return directory
-
-
-def environment(tmp_path, directory=None):
-    path = os.environ["PATH"]
-    return {
-        "HOME": str(tmp_path / "home"),
-        "PATH": f"{directory}:{path}" if directory else path,
-        "DOCKER_HOST": f"unix://{tmp_path}/no.sock",
-    }
-
-
-def look(script, stdin, *, env, shell=("sh",), timeout=60):
-    sent = datetime.now(UTC)
-    done = subprocess.run(
-        [*shell, "-c", script],
-        input=stdin,
-        capture_output=True,
-        env=env,
-        timeout=timeout,
-        check=False,
-    )
-    return done, parse_facts(done.stdout.decode(), "here", sent=sent, received=datetime.now(UTC))
-
-
-def snapshot(root):
-    """Every name below a directory with what `stat` says of it, access times apart."""
-    return {
-        str(path): (s.st_mode, s.st_uid, s.st_gid, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
-        for path in (root, *root.rglob("*"))
-        for s in (path.lstat(),)
-    }
-
-
-def leftovers():
-    return {p for place in PLACES if place.is_dir() for p in place.glob("devplat-probe.*")}
 
 
 def installed(shell):
@@ -249,85 +181,6 @@ def test_variables_and_functions_of_the_caller_do_not_matter_f_015(probe_script,
     assert facts.dns.host == {}
 
 
-FAKE_DOCKER = r"""
-case "$1 $2" in
-"info --format")
-  case $3 in
-  *DockerRootDir*) echo /var/lib/docker ;;
-  *) echo '{"ServerVersion":"28.5.2","MemoryLimit":true,"DockerRootDir":"/var/lib/docker"}' ;;
-  esac ;;
-"version --format") echo '{"Server":{"Version":"28.5.2","Components":[]}}' ;;
-"compose version") echo v2.40.3 ;;
-"network ls") echo aa; echo bb ;;
-"network inspect") echo '{"name":"bridge","ipam":[{"Subnet":"172.17.0.0/16"}]}' ;;
-"ps -aq") echo cc ;;
-"inspect --type") echo '{"name":"/x-1","labels":{"com.docker.compose.project":"x"}}' ;;
-"image inspect")
-  case "$*" in *local:1*) echo linux amd64 ;; *) exit 1 ;; esac ;;
-"manifest inspect")
-  case "$3" in *gone*) echo 'manifest unknown' >&2; exit 1 ;; esac ;;
-"run --rm") printf '%s\n' "$*" >&2; echo '192.0.2.10 coder.example' ;;
-*) echo "unexpected: $*" >&2; exit 64 ;;
-esac
-"""
-
-
-def test_an_engine_is_asked_for_everything_without_changing_it(probe_script, host_tree):
-    log = host_tree / "calls"
-    directory = tools(host_tree, docker=f'echo "$*" >>{log}\n{FAKE_DOCKER}')
-    stdin = parameters(
-        host_tree,
-        ("name", "coder.example"),
-        ("image", "local:1"),
-        ("image", "there:1"),
-        ("image", "gone:1"),
-        ("container-dns", "yes"),
-    )
-    _done, facts = look(probe_script, stdin, env=environment(host_tree, directory))
-    assert facts.engine.state is EngineState.RUNNING
-    assert (facts.engine.compose, facts.engine.version) == ("2.40.3", "28.5.2")
-    assert facts.engine.networks[0].subnets == ("172.17.0.0/16",)
-    assert facts.engine.containers[0].project == "x"
-    assert {r: i.state for r, i in facts.images.items()} == {
-        "local:1": ImageState.PRESENT,
-        "there:1": ImageState.AVAILABLE,
-        "gone:1": ImageState.ABSENT,
-    }
-    assert facts.dns.container == {"coder.example": ("192.0.2.10",)}
-    verbs = {" ".join(line.split()[:2]) for line in log.read_text().splitlines()}
-    assert verbs == {
-        "info --format",
-        "version --format",
-        "compose version",
-        "network ls",
-        "network inspect",
-        "ps -aq",
-        "inspect --type",
-        "image inspect",
-        "manifest inspect",
-        "run --rm",
-    }
-
-
-def test_a_container_is_started_only_from_an_image_that_is_here(probe_script, host_tree):
-    directory = tools(host_tree, docker=FAKE_DOCKER)
-    stdin = parameters(
-        host_tree, ("name", "coder.example"), ("image", "there:1"), ("container-dns", "yes")
-    )
-    done, facts = look(probe_script, stdin, env=environment(host_tree, directory))
-    assert b"run --rm" not in done.stdout
-    assert facts.dns.container == {}
-
-
-def test_credentials_in_the_engines_configuration_do_not_leave_the_host(probe_script, host_tree):
-    directory = tools(
-        host_tree, docker="echo 'cannot reach http://u:hunter2@proxy.example:3128' >&2; exit 1"
-    )
-    done, _facts = look(probe_script, parameters(host_tree), env=environment(host_tree, directory))
-    assert b"proxy.example" in done.stdout
-    assert b"hunter2" not in done.stdout + done.stderr
-
-
 def test_sudo_is_tried_only_when_asked(probe_script, host_tree):
     log = host_tree / "sudo.log"
     directory = tools(host_tree, sudo=f"echo called >>{log}; exit 1")
@@ -361,7 +214,7 @@ def test_the_script_is_plain_posix():
         pytest.skip("no shellcheck on this machine")
     script = Path(__file__).parents[2] / "assets" / "probe.sh"
     done = subprocess.run(
-        ["shellcheck", "-s", "sh", "-e", "SC2012,SC2086,SC2317,SC2329", script],
+        ["shellcheck", "-s", "sh", "-e", "SC2012,SC2016,SC2086,SC2317,SC2329", script],
         capture_output=True,
         check=False,
     )

@@ -1,5 +1,5 @@
-"""What the tests of the stand-ins share: their modules on the path, a database that speaks enough of
-PostgreSQL's dialect, and a served app.
+"""What the tests of the stand-ins share: their modules on the path, a database that speaks enough
+of PostgreSQL's dialect, and a served app.
 """
 
 from __future__ import annotations

@@ -99,7 +99,10 @@ def test_a_blueprint_brings_its_application_into_being(database, ask, tmp_path):
     app = authentik.make_app(database)
     url = "/application/o/coder/.well-known/openid-configuration"
     headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "auth.x"}
-    assert ask(app, "GET", url, headers=headers).body["issuer"] == "https://auth.x/application/o/coder/"
+    assert (
+        ask(app, "GET", url, headers=headers).body["issuer"]
+        == "https://auth.x/application/o/coder/"
+    )
     assert ask(app, "GET", url.replace("coder", "other")).status == 404
 
 

@@ -117,6 +117,9 @@ def test_creating_an_administrator_never_asks(database, monkeypatch):
     monkeypatch.setattr(coder, "connect_postgres", lambda *_: database)
     with pytest.raises(Refused, match="CODER_PASSWORD"):
         coder.create_admin({**GOOD, "CODER_USERNAME": "a", "CODER_EMAIL": "a@x.com"}, {})
-    assert coder.create_admin(
-        {**GOOD, "CODER_USERNAME": "a", "CODER_EMAIL": "a@x.com"}, {"password": "long-enough-1"}
-    ) == 0
+    assert (
+        coder.create_admin(
+            {**GOOD, "CODER_USERNAME": "a", "CODER_EMAIL": "a@x.com"}, {"password": "long-enough-1"}
+        )
+        == 0
+    )

@@ -23,7 +23,9 @@ def check(values):
 
 
 def test_a_name_that_the_image_already_sets_beats_the_env_file(tmp_path):
-    (tmp_path / "env").write_text("# a comment\nDRONE_RPC_SECRET='from file'\nDRONE_X = new # why\n")
+    (tmp_path / "env").write_text(
+        "# a comment\nDRONE_RPC_SECRET='from file'\nDRONE_X = new # why\n"
+    )
     values = drone.read_environment({"DRONE_RPC_SECRET": "set"}, str(tmp_path / "env"))
     assert values == {"DRONE_RPC_SECRET": "set", "DRONE_X": "new"}
     (tmp_path / "env").write_text("no pair here\n")

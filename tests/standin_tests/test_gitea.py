@@ -1,4 +1,4 @@
-"""The stand-in for Gitea makes app.ini from the environment and refuses what Gitea would not use."""
+"""The stand-in for Gitea makes app.ini from the environment and refuses what Gitea ignores."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ KEYS = {"access-key": "s3cret-s3cret"}
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-def signed(method, url, body=b"", secret="s3cret-s3cret", now=None):
+def signed(method, url, body=b"", secret=KEYS["access-key"], now=None):
     return s3.sign(method, url, body, "access-key", secret, now=now)
 
 
@@ -92,7 +92,7 @@ def store(tmp_path, serve):
     return serve(minio.make_app(minio.Store(tmp_path), KEYS))
 
 
-def mc(address, *words, monkeypatch, tmp_path, secret="s3cret-s3cret"):
+def mc(address, *words, monkeypatch, tmp_path, secret=KEYS["access-key"]):
     monkeypatch.setenv("MC_HOST_here", f"http://access-key:{secret}@{address}")
     monkeypatch.setenv("MC_CONFIG_DIR", str(tmp_path / "mc"))
     return minio_client.main(["mc", *words])
@@ -119,6 +119,8 @@ def test_a_bucket_and_an_object_live_and_die(store, monkeypatch, tmp_path, capfd
 
 def test_a_wrong_secret_and_a_name_outside_the_bucket_get_nothing(store, monkeypatch, tmp_path):
     assert mc(store, "mb", "here/smoke", monkeypatch=monkeypatch, tmp_path=tmp_path) == 0
-    assert mc(store, "ls", "here/smoke", monkeypatch=monkeypatch, tmp_path=tmp_path, secret="no") == 1
+    assert (
+        mc(store, "ls", "here/smoke", monkeypatch=monkeypatch, tmp_path=tmp_path, secret="no") == 1
+    )
     assert minio.Store(tmp_path).path("smoke", "../mc/x") is None
     assert minio.Store(tmp_path).path("smoke", "x") is not None

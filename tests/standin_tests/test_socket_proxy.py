@@ -60,7 +60,12 @@ def test_an_expression_that_does_not_compile_is_refused():
 
 @pytest.mark.parametrize(
     ("allowed", "good"),
-    [("127.0.0.1/32", True), ("10.0.0.0/8,localhost", False), ("localhost", True), ("nowhere.invalid", False)],
+    [
+        ("127.0.0.1/32", True),
+        ("10.0.0.0/8,localhost", False),
+        ("localhost", True),
+        ("nowhere.invalid", False),
+    ],
 )
 def test_clients_are_known_by_network_or_name(allowed, good):
     assert socket_proxy.is_allowed_client("127.0.0.1", allowed) is good
@@ -72,7 +77,10 @@ def test_clients_are_known_by_network_or_name(allowed, good):
         ({"Binds": ["/var/lib/devplat/builds/1:/w"]}, ""),
         ({"Binds": ["a-volume:/w"]}, ""),
         ({"Binds": ["/:/host:ro"]}, "/"),
-        ({"Binds": ["/var/lib/devplat/builds/../secrets:/w"]}, "/var/lib/devplat/builds/../secrets"),
+        (
+            {"Binds": ["/var/lib/devplat/builds/../secrets:/w"]},
+            "/var/lib/devplat/builds/../secrets",
+        ),
         ({"Binds": ["/var/lib/devplat/builds2:/w"]}, "/var/lib/devplat/builds2"),
         ({"Mounts": [{"Type": "bind", "Source": "/etc"}]}, "/etc"),
         ({"Mounts": [{"Type": "volume", "Source": "v"}]}, ""),

@@ -5,8 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
-import subprocess
-import threading
 
 import pytest
 import standin
@@ -14,20 +12,9 @@ import traefik
 import yaml
 from standin import Refused
 
+from tests.standin_tests.edge import Bed, make_certificate
+
 HOSTS = ("coder.x", "git.x")
-
-
-def make_certificate(folder, name, *hosts):
-    """A self-signed certificate and its key."""
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-            "-nodes", "-days", "2", "-subj", f"/CN={name}", "-keyout", folder / f"{name}.key",
-            "-out", folder / f"{name}.crt",
-            "-addext", "subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts),
-        ],
-        check=True, capture_output=True,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -48,44 +35,6 @@ def backend(serve):
 
     app.add("*", "/.*", echo)
     return serve(app)
-
-
-class Bed:
-    """A running edge."""
-
-    def __init__(self, edge, folder, certificates):
-        self.edge, self.folder, self.certificates = edge, folder, certificates
-        self.listeners = {
-            name: traefik.Listener(edge, name) for name in edge.static["entryPoints"]
-        }
-        for listener in self.listeners.values():
-            threading.Thread(target=listener.serve_forever, args=(0.02,)).start()
-
-    def port(self, point):
-        return self.listeners[point].server_address[1]
-
-    def close(self):
-        for listener in self.listeners.values():
-            listener.shutdown()
-            listener.server_close()
-
-    def context(self, **versions):
-        context = ssl.create_default_context(cafile=self.certificates / "good.crt")
-        for name, value in versions.items():
-            setattr(context, name, value)
-        return context
-
-    def get(self, host="coder.x", path="/", method="GET", point="websecure", **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port(point), timeout=5)
-        connection.connect()
-        if point == "websecure":
-            connection.sock = self.context().wrap_socket(connection.sock, server_hostname=host)
-        try:
-            connection.request(method, path, headers={"Host": host, **headers})
-            answer = connection.getresponse()
-            return answer.status, dict(answer.getheaders()), answer.read()
-        finally:
-            connection.close()
 
 
 @pytest.fixture
@@ -205,7 +154,7 @@ def test_old_tls_and_foreign_names_get_no_connection(start):
     assert handshake(modern, "coder.x") == "TLSv1.3"
     with pytest.raises(ssl.SSLError):
         handshake(modern, "coder.x", maximum_version=ssl.TLSVersion.TLSv1_2)
-    with pytest.raises(ssl.SSLError, match="(?i)unrecognized.name"):
+    with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
         handshake(bed, "foreign.x")
 
 
@@ -299,7 +248,7 @@ def test_headers_with_an_underscore_can_be_deleted(start):
         static["entryPoints"]["websecure"]["http"]["underscoreHeadersStrategy"] = "delete"
 
     for bed, there in ((start(), True), (start(change), False)):
-        seen = json.loads(bed.get(**{"X_Authentik_Username": "root"})[2])["headers"]
+        seen = json.loads(bed.get(X_Authentik_Username="root")[2])["headers"]
         assert ("x_authentik_username" in seen) is there
 
 

@@ -68,7 +68,11 @@ def test_what_traefik_has_is_taken(load):
         ("asDefault: true", 'asDefault: "true"', "no boolean"),
         ("ping: {entryPoint: internal}", "ping: {entryPoint: inside}", "inside not found"),
         ("watch: true}", "watch: true}, docker: {}", "docker"),
-        ("entryPoints:", "certificatesResolvers: {le: {acme: {email: a@x}}}\nentryPoints:", "storage"),
+        (
+            "entryPoints:",
+            "certificatesResolvers: {le: {acme: {email: a@x}}}\nentryPoints:",
+            "storage",
+        ),
         (
             "entryPoints:",
             "certificatesResolvers: {le: {acme: {email: a@x, storage: /a, tlsChallenge: {},"
@@ -89,7 +93,11 @@ def test_a_static_mistake_is_refused_by_name(load, old, new, reason):
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("hsts: {headers: {stsSeconds: 100}}", "hsts: {headers: {stsMonths: 1}}", "node: stsMonths"),
+        (
+            "hsts: {headers: {stsSeconds: 100}}",
+            "hsts: {headers: {stsMonths: 1}}",
+            "node: stsMonths",
+        ),
         ("stsSeconds: 100", 'stsSeconds: "100"', "no integer"),
         ("headers: {stsSeconds: 100}", "ipWhiteList: {sourceRange: []}", "node: ipWhiteList"),
         ("headers: {stsSeconds: 100}", "basicAuth: {users: []}", "cannot do"),
@@ -143,7 +151,9 @@ def test_rules_match_as_in_traefik(rule, host, path, matches):
     assert traefik_config.parse_rule(rule)(request) is matches
 
 
-@pytest.mark.parametrize("rule", ["", "Host(`a`) &&", "Host(`a`) Host(`b`)", "(Host(`a`)", "&& Host(`a`)"])
+@pytest.mark.parametrize(
+    "rule", ["", "Host(`a`) &&", "Host(`a`) Host(`b`)", "(Host(`a`)", "&& Host(`a`)"]
+)
 def test_rules_that_are_none_are_refused(rule):
     with pytest.raises(Refused):
         traefik_config.parse_rule(rule)

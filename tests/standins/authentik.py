@@ -1,6 +1,6 @@
-"""A stand-in for authentik: `ak server`, `ak worker`, `ak healthcheck`. Reads AUTHENTIK_* with their
-`file://` and `env://` values, needs PostgreSQL; the worker migrates, makes `akadmin` and applies
-blueprints as far as they name OAuth2 providers. It refuses unknown settings, and those of Redis.
+"""A stand-in for authentik: `ak server`, `ak worker`, `ak healthcheck`. Reads AUTHENTIK_* with
+their `file://` and `env://` values, needs PostgreSQL; the worker migrates, makes `akadmin` and
+applies blueprints as far as they name OAuth2 providers. It refuses unknown settings, and Redis's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ SETTINGS = """
 avatars blueprints_dir cert_discovery_dir cookie_domain debug debugger disable_startup_analytics
 disable_update_check http_timeout log_level secret_key
 bootstrap_email bootstrap_password bootstrap_password_hash bootstrap_token
-cache.timeout cache.timeout_flows cache.timeout_policies cache.url channel.url compliance.fips.enabled
+cache.timeout cache.timeout_flows cache.timeout_policies cache.url channel.url
+compliance.fips.enabled
 email.from email.host email.password email.port email.template_dir email.timeout email.use_ssl
 email.use_tls email.username
 error_reporting.enabled error_reporting.environment error_reporting.sample_rate
@@ -63,11 +64,14 @@ worker.task_default_time_limit worker.task_expiration worker.task_max_retries
 worker.task_purge_interval worker.threads
 """.split()
 BOOLEANS = re.compile(r"debug|.*\.(enabled|use_tls|use_ssl|send_pii|discover|use_pool)|disable_.*")
-NUMBERS = re.compile(r"postgresql\.port|email\.(port|timeout)|w(eb|orker)\.(workers|threads|processes)")
+NUMBERS = re.compile(
+    r"postgresql\.port|email\.(port|timeout)|w(eb|orker)\.(workers|threads|processes)"
+)
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS authentik_core_user (
   username text PRIMARY KEY, email text, password text, token text);
-CREATE TABLE IF NOT EXISTS authentik_blueprints_blueprintinstance (path text PRIMARY KEY, status text);
+CREATE TABLE IF NOT EXISTS authentik_blueprints_blueprintinstance (
+  path text PRIMARY KEY, status text);
 CREATE TABLE IF NOT EXISTS authentik_core_application (slug text PRIMARY KEY, client_id text)
 """
 _LOCK = threading.Lock()
@@ -240,7 +244,7 @@ def make_app(connection: Any) -> App:
     def ready(_: Request) -> Answer:
         try:
             sql(connection, "SELECT 1")
-        except Exception:  # the driver's errors, whatever they are: not ready
+        except Exception:  # noqa: BLE001 - the driver's errors, whatever they are: not ready
             return Answer(503)
         return Answer(200)
 

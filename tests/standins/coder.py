@@ -1,6 +1,6 @@
 """A stand-in for Coder: `/opt/coder server` checks its environment against the documented options,
-needs PostgreSQL and an executable cache directory, and answers the endpoints that an installer asks.
-Unlike Coder it refuses unknown names, which Coder would silently ignore.
+needs PostgreSQL and an executable cache directory, and answers the endpoints that an installer
+asks. Unlike Coder it refuses unknown names, which Coder would silently ignore.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def check_environment(environment: Mapping[str, str]) -> None:
         if not name.startswith("CODER_") or name in DOCUMENTED["cli"]:
             continue
         if name in DOCUMENTED["renamed"]:
-            raise Refused(f"{name} is deprecated or does not exist; use {DOCUMENTED['renamed'][name]}")
+            raise Refused(
+                f"{name} is deprecated or does not exist; use {DOCUMENTED['renamed'][name]}"
+            )
         if name in DOCUMENTED["options"]:
             _check_type(name, DOCUMENTED["options"][name], value)
             continue
@@ -263,7 +265,9 @@ def run_server(environment: Mapping[str, str]) -> int:
     serve(make_app(environment, users), environment["CODER_HTTP_ADDRESS"])
     if environment.get("CODER_PROMETHEUS_ENABLE") in ("true", "1"):
         metrics = App("coder", VERSION)
-        text = b"coderd_api_active_users_duration_hour 0\ncoderd_api_websocket_durations_seconds 0\n"
+        text = (
+            b"coderd_api_active_users_duration_hour 0\ncoderd_api_websocket_durations_seconds 0\n"
+        )
         metrics.add("GET", ".*", lambda _: Answer(body=text))
         serve(metrics, environment.get("CODER_PROMETHEUS_ADDRESS", "127.0.0.1:2112"))
     say(f"Started HTTP listener at http://{environment['CODER_HTTP_ADDRESS']} (stand-in)")

@@ -1,5 +1,6 @@
-"""Stand-ins for the Drone server and its Docker runner: environment (or `--env-file`) checked by name,
-PostgreSQL for the server, the engine's API and the server's RPC with the same secret for the runner.
+"""Stand-ins for the Drone server and its Docker runner: environment (or `--env-file`) checked by
+name, PostgreSQL for the server; for the runner the engine's API, and the server's RPC with the same
+secret.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from standin import (
 
 SERVER_VERSION = "2.25.0-stand-in"
 RUNNER_VERSION = "1.8.4-stand-in"
+NUMBERS = ("DRONE_RUNNER_CAPACITY", "DRONE_MEMORY_LIMIT", "DRONE_CPU_QUOTA")
 FORGES = ("GITEA_SERVER", "GITHUB_CLIENT_ID", "GITLAB_CLIENT_ID", "GOGS_SERVER", "STASH_SERVER")
 
 
@@ -56,7 +58,7 @@ def read_environment(environment: Mapping[str, str], env_file: str = "") -> dict
 def _unquote(value: str) -> str:
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         return value[1:-1]
-    return value.split(" #")[0].rstrip()
+    return value.partition(" #")[0].rstrip()
 
 
 def check_environment(values: Mapping[str, str], known: frozenset[str]) -> None:
@@ -74,9 +76,8 @@ def check_environment(values: Mapping[str, str], known: frozenset[str]) -> None:
             parse_bool(name, value)
         if name in ("DRONE_COOKIE_TIMEOUT", "DRONE_CLEANUP_INTERVAL"):
             check_duration(name, value)
-        if name in ("DRONE_RUNNER_CAPACITY", "DRONE_MEMORY_LIMIT", "DRONE_CPU_QUOTA"):
-            if not value.isdigit():
-                raise Refused(f'{name}: strconv.ParseInt: parsing "{value}": invalid syntax')
+        if name in NUMBERS and not value.isdigit():
+            raise Refused(f'{name}: strconv.ParseInt: parsing "{value}": invalid syntax')
 
 
 def check_server(values: Mapping[str, str]) -> None:

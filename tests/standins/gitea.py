@@ -1,6 +1,6 @@
-"""A stand-in for Gitea (rootless): the entry point turns GITEA__section__KEY(__FILE) into app.ini, the
-server reads that file back, needs PostgreSQL and every Redis it is told to use, and answers health,
-metrics and a little of the API. It refuses sections and keys that Gitea does not have.
+"""A stand-in for Gitea (rootless): the entry point turns GITEA__section__KEY(__FILE) into app.ini,
+the server reads that file back, needs PostgreSQL and every Redis it is told to use, and answers
+health, metrics and a little of the API. It refuses sections and keys that Gitea does not have.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def check_key(section: str, key: str) -> None:
     """Refuse a section or key that Gitea would silently ignore."""
     if (section, key) in GONE:
         raise Refused(f"[{section}] {key} was removed from Gitea")
-    family = section.split(".")[0]
+    family = section.partition(".")[0]
     known = SECTIONS.get(section) or SECTIONS.get(f"{family}.*")
     if known is None:
         raise Refused(f"[{section}] is no section")
@@ -173,7 +173,9 @@ def sql(connection: Any, text: str, *values: Any) -> list[tuple[Any, ...]]:
 def hash_password(password: str, salt: str = "") -> str:
     """A salted PBKDF2 hash, salt first."""
     salt = salt or secrets.token_hex(8)
-    return salt + ":" + hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), 10_000).hex()
+    return (
+        salt + ":" + hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), 10_000).hex()
+    )
 
 
 def make_app(ini: configparser.ConfigParser, connection: Any) -> App:
@@ -196,7 +198,7 @@ def make_app(ini: configparser.ConfigParser, connection: Any) -> App:
             sql(connection, "SELECT 1")
             for name, url in redis_urls(ini).items():
                 check_redis(url, name)
-        except Exception as error:  # the driver's errors, whatever they are: not healthy
+        except Exception as error:  # noqa: BLE001 - the driver's errors, whatever they are: not healthy
             return Answer(503, {"status": "fail", "description": str(error)})
         return Answer(200, {"status": "pass", "description": "Gitea (stand-in)"})
 
@@ -270,7 +272,9 @@ def admin(environment: Mapping[str, str], words: list[str]) -> int:
         say(f"New user '{flags['username']}' has been successfully created!")
     elif words[:2] == ["user", "list"]:
         say("ID   Username   Email   IsActive   IsAdmin")
-        for number, row in enumerate(sql(connection, 'SELECT name, email, is_admin FROM "user"'), 1):
+        for number, row in enumerate(
+            sql(connection, 'SELECT name, email, is_admin FROM "user"'), 1
+        ):
             say(f"{number}    {row[0]}   {row[1]}   true   {str(row[2]).lower()}")
     elif words[:2] == ["auth", "list"]:
         say("ID   Name   Type   Enabled")
@@ -301,7 +305,7 @@ def entry(argv: list[str]) -> int:
     def body() -> int:
         set_up(os.environ)
         if len(argv) > 1:
-            os.execvp(argv[1], argv[1:])
+            os.execvp(argv[1], argv[1:])  # noqa: S606 - what the image is told to run
         return run_web(os.environ)
 
     return run_program("gitea", body)

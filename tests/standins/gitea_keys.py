@@ -1,4 +1,4 @@
-"""The settings that Gitea 1.27 has, by section, as far as a deployment would set them; `*` is any."""
+"""The settings that Gitea 1.27 has, by section, as far as a deployment sets them; `*` is any."""
 
 from __future__ import annotations
 
@@ -111,7 +111,9 @@ SECTIONS: dict[str, frozenset[str]] = {
         SKIP_TLS_VERIFY"""),
     "mirror": _words("ENABLED DISABLE_NEW_PULL DISABLE_NEW_PUSH DEFAULT_INTERVAL MIN_INTERVAL"),
     "federation": _words("ENABLED SHARE_USER_STATISTICS MAX_SIZE ALGORITHMS DIGEST_ALGORITHM"),
-    "cors": _words("ENABLED ALLOW_DOMAIN METHODS MAX_AGE ALLOW_CREDENTIALS HEADERS X_FRAME_OPTIONS"),
+    "cors": _words(
+        "ENABLED ALLOW_DOMAIN METHODS MAX_AGE ALLOW_CREDENTIALS HEADERS X_FRAME_OPTIONS"
+    ),
     "proxy": _words("PROXY_ENABLED PROXY_URL PROXY_HOSTS"),
     "other": _words("""
         SHOW_FOOTER_VERSION SHOW_FOOTER_TEMPLATE_LOAD_TIME SHOW_FOOTER_POWERED_BY ENABLE_SITEMAP

@@ -1,5 +1,5 @@
-"""A stand-in for LiteLLM's proxy: reads config.yaml with `os.environ/NAME` references, wants a master
-key that starts with `sk-`, answers health, models with the key, and metrics. It calls no model.
+"""A stand-in for LiteLLM's proxy: reads config.yaml with `os.environ/NAME` references, wants a
+master key that starts with `sk-`, answers health, metrics, and models for the key. It calls none.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from standin import (
 
 VERSION = "1.108.11-stand-in"
 SECTIONS = {
-    "model_list", "litellm_settings", "general_settings", "router_settings", "environment_variables",
+    "model_list", "litellm_settings", "general_settings", "router_settings",
+    "environment_variables",
 }  # fmt: skip
 FLAGS = {"config", "port", "host", "num_workers", "detailed_debug", "debug"}
 

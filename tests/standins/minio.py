@@ -82,9 +82,7 @@ def make_app(store: Store, keys: Mapping[str, str]) -> App:
 
     def api(request: Request) -> Answer:
         query = urlencode(sorted(request.query.items()))
-        code = s3.refusal(
-            request.method, request.path, query, request.headers, request.body, keys
-        )
+        code = s3.refusal(request.method, request.path, query, request.headers, request.body, keys)
         if code:
             return _error(403, code)
         bucket, _, key = request.path.lstrip("/").partition("/")

@@ -1,5 +1,5 @@
-"""A stand-in for MinIO's client `mc`: readiness, listings, buckets, copies by standard input; as much
-as a smoke test needs. Aliases come from MC_HOST_<alias>.
+"""A stand-in for MinIO's client `mc`: readiness, listings, buckets, copies by standard input; as
+much as a smoke test needs. Aliases come from MC_HOST_<alias>.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A stand-in for wollomatic/socket-proxy: HTTP in front of the engine's unix socket, with a regular
-expression per method (put between `^` and `$` as it is, without a group) and a list of clients. 405 for a method
-that is not allowed, 403 for a path or a client that is not.
+expression per method (put between `^` and `$` as it is, without a group), a list of clients and one
+of directories. 405 for a method that is not allowed, 403 for a path, client or directory.
 """
 
 from __future__ import annotations

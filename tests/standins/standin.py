@@ -1,5 +1,5 @@
-"""What all stand-ins share: a small HTTP server that says it is a stand-in, refusals in plain words,
-values as Go programs parse them, connections to PostgreSQL and to a RESP server.
+"""What all stand-ins share: a small HTTP server that says it is a stand-in, refusals in plain
+words, values as Go programs parse them, connections to PostgreSQL and to a RESP server.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 
-DURATION = re.compile(r"[-+]?(0|(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))*)")
+DURATION = re.compile(
+    r"[-+]?(0|(\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)((\d+(\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h))*)"
+)
 TRUE = {"1", "t", "T", "true", "TRUE", "True"}
 FALSE = {"0", "f", "F", "false", "FALSE", "False"}
 
@@ -209,8 +212,7 @@ def read_secret(path: str, name: str) -> str:
         Refused: when it cannot be read.
     """
     try:
-        with open(path) as handle:
-            return handle.read().rstrip("\r\n")
+        return Path(path).read_text().rstrip("\r\n")
     except OSError as error:
         raise Refused(f"{name}: {path}: {error.strerror}") from error
 
@@ -221,12 +223,11 @@ def require_writable(folder: str, what: str) -> None:
     Raises:
         Refused: with the reason the system gives.
     """
-    probe = os.path.join(folder, f".stand-in-{os.getpid()}")
+    probe = Path(folder, f".stand-in-{os.getpid()}")
     try:
-        os.makedirs(folder, exist_ok=True)
-        with open(probe, "w"):
-            pass
-        os.unlink(probe)
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         raise Refused(f"{what}: {folder}: {error.strerror}") from error
 
@@ -260,11 +261,6 @@ def query(connection: Any, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall()) if cursor.description else []
 
 
-def never_returns(reason: str) -> NoReturn:
-    """For branches that a checked value cannot reach."""
-    raise AssertionError(reason)
-
-
 def check_redis(url: str, name: str) -> None:
     """Connect to `redis://user:password@host:port/db` as a client would, and PING.
 
@@ -292,9 +288,7 @@ def check_redis(url: str, name: str) -> None:
 
 def _resp(plug: socket.socket, command: list[str]) -> str:
     words = [word.encode() for word in command]
-    plug.sendall(
-        b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
-    )
+    plug.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
     answer = b""
     while not answer.endswith(b"\r\n"):
         piece = plug.recv(4096)

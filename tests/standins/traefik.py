@@ -1,6 +1,6 @@
-"""A stand-in for Traefik 3: reads traefik.yml and the file provider's directory as Traefik does, ends
-TLS by its options, routes by host and path, and applies the middlewares. HTTP/1.1 only, no ACME (an
-ACME router gets a self-signed certificate, as before the first issuance).
+"""A stand-in for Traefik 3: reads traefik.yml and the file provider's directory as Traefik does,
+ends TLS by its options, routes by host and path, and applies the middlewares. HTTP/1.1 only, no
+ACME (an ACME router gets a self-signed certificate, as before the first issuance).
 """
 
 from __future__ import annotations
@@ -223,7 +223,7 @@ def make_handler(edge: Edge, point: str) -> type[BaseHTTPRequestHandler]:
 def _forwarded(
     headers: dict[str, str], client: str, secure: bool, options: Mapping[str, Any]
 ) -> dict[str, str]:
-    """The headers for the service: hop-by-hop ones gone, X-Forwarded-* set, foreign ones only if trusted."""
+    """The headers for the service: hop-by-hop gone, X-Forwarded-* from trusted clients only."""
     trusted = bool(options.get("insecure")) or any(
         ipaddress.ip_address(client) in ipaddress.ip_network(item)
         for item in options.get("trustedIPs") or []

@@ -1,5 +1,5 @@
-"""Traefik's two configurations as its stand-in reads them: every key and type checked against a bundled
-list, rules parsed, references resolved. What the stand-in cannot do it refuses by name.
+"""Traefik's two configurations as its stand-in reads them: every key and type checked against a
+bundled list, rules parsed, references resolved. What the stand-in cannot do it refuses by name.
 """
 
 from __future__ import annotations
@@ -169,7 +169,9 @@ def _assemble(
             raise Refused(f"middleware {name}: the stand-in cannot do {kinds}")
     if set(tls["stores"]) - {"default"}:
         raise Refused("tls.stores: only the store named default exists")
-    routers = [_make_router(name, body or {}, static, http, tls) for name, body in http["routers"].items()]
+    routers = [
+        _make_router(name, body or {}, static, http, tls) for name, body in http["routers"].items()
+    ]
     default = (tls["stores"].get("default") or {}).get("defaultCertificate")
     return Dynamic(
         routers=tuple(sorted(routers, key=lambda r: (-r.priority, r.name))),
@@ -249,7 +251,9 @@ def parse_rule(rule: str) -> Match:
         match = TOKEN.match(rule, position)
         if not match:
             raise Refused(f"rule {rule!r}: cannot be parsed at {rule[position:]!r}")
-        tokens.append(_matcher(match[2], re.findall("`([^`]*)`", match[3])) if match[2] else match[1])
+        tokens.append(
+            _matcher(match[2], re.findall("`([^`]*)`", match[3])) if match[2] else match[1]
+        )
         position = match.end()
     if not tokens:
         raise Refused("rule is empty")
@@ -259,11 +263,19 @@ def parse_rule(rule: str) -> Match:
     return value
 
 
+def _any_of(left: Match, right: Match) -> Match:
+    return lambda request: left(request) or right(request)
+
+
+def _all_of(left: Match, right: Match) -> Match:
+    return lambda request: left(request) and right(request)
+
+
 def _either(tokens: list[Any], rule: str) -> tuple[Match, list[Any]]:
     left, rest = _both(tokens, rule)
     while rest and rest[0] == "||":
         right, rest = _both(rest[1:], rule)
-        left = (lambda a, b: lambda request: a(request) or b(request))(left, right)
+        left = _any_of(left, right)
     return left, rest
 
 
@@ -271,7 +283,7 @@ def _both(tokens: list[Any], rule: str) -> tuple[Match, list[Any]]:
     left, rest = _one(tokens, rule)
     while rest and rest[0] == "&&":
         right, rest = _one(rest[1:], rule)
-        left = (lambda a, b: lambda request: a(request) and b(request))(left, right)
+        left = _all_of(left, right)
     return left, rest
 
 
@@ -294,12 +306,16 @@ def _one(tokens: list[Any], rule: str) -> tuple[Match, list[Any]]:
 
 def _matcher(name: str, values: list[str]) -> Match:
     if len(values) != 1:
-        raise Refused(f"{name}: unexpected number of parameters; got {len(values)}, expected one of [1]")
+        raise Refused(
+            f"{name}: unexpected number of parameters; got {len(values)}, expected one of [1]"
+        )
     value = values[0]
     if name == "Host":
         if value.startswith("*."):
             end = value[1:].lower()
-            return lambda r: r.host.endswith(end) and "." not in r.host[: -len(end)] and r.host != end
+            return lambda r: (
+                r.host.endswith(end) and "." not in r.host[: -len(end)] and r.host != end
+            )
         return lambda r: r.host == value.lower()
     if name == "PathPrefix":
         return lambda r: r.path.startswith(value)

@@ -217,7 +217,7 @@ def _redirect_regex(options: Mapping[str, Any]) -> Middleware:
 
 
 def redirect(exchange: Exchange, location: str, options: Mapping[str, Any]) -> Reply:
-    """A redirect with the status Traefik uses: GET keeps to 301 and 302, others repeat the method."""
+    """A redirect with Traefik's status: 301 or 302 for GET, else one that keeps the method."""
     plain = exchange.method == "GET"
     status = (301 if plain else 308) if options.get("permanent") else (302 if plain else 307)
     return Reply(status, b"Moved", {"Location": location})
@@ -256,7 +256,9 @@ def _forward_auth(options: Mapping[str, Any]) -> Middleware:
                     if answer.headers.get(name):
                         exchange.headers[name] = answer.headers[name]
         except urllib.error.HTTPError as error:
-            kept = {k: v for k, v in error.headers.items() if k.lower() in ("location", "set-cookie")}
+            kept = {
+                k: v for k, v in error.headers.items() if k.lower() in ("location", "set-cookie")
+            }
             return Reply(error.code, error.read(), kept)
         except OSError:
             return Reply(500)

@@ -60,7 +60,9 @@ def load_context(certificate: str, key: str, options: Mapping[str, Any]) -> ssl.
     try:
         context.load_cert_chain(certificate, key, password=lambda: b"")
     except (OSError, ssl.SSLError) as error:
-        raise Refused(f"unable to generate TLS certificate: {certificate}, {key}: {error}") from error
+        raise Refused(
+            f"unable to generate TLS certificate: {certificate}, {key}: {error}"
+        ) from error
     return context
 
 
@@ -110,7 +112,7 @@ def openssl_name(suite: str) -> str:
 def certificate_names(path: str) -> list[str]:
     """The DNS names in a certificate file, lower-case."""
     try:
-        decoded = ssl._ssl._test_decode_cert(path)  # type: ignore[attr-defined] # noqa: SLF001
+        decoded = ssl._ssl._test_decode_cert(path)  # type: ignore[attr-defined]
     except (OSError, ssl.SSLError) as error:
         raise Refused(f"{path}: {error}") from error
     return [name.lower() for kind, name in decoded.get("subjectAltName", ()) if kind == "DNS"]

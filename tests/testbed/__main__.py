@@ -75,7 +75,7 @@ def _ssh(options: argparse.Namespace) -> int:
     argv = made.hosts[_known(made, options.host)].ssh_argv(*options.remote)
     if not options.remote:
         argv.insert(1, "-t")
-    os.execvp(argv[0], argv)
+    os.execvp(argv[0], argv)  # noqa: S606 - the login takes this process's place
 
 
 def _reset(options: argparse.Namespace) -> int:

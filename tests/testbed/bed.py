@@ -44,7 +44,7 @@ class Testbed:
 
     def add_host(self, name: str) -> Host:
         """Start one more host, and wait until it answers."""
-        host = self._start(name)
+        host = self.start_host(name)
         hosts.wait_for_hosts([host])
         return host
 
@@ -52,7 +52,7 @@ class Testbed:
         """The host as on its first day: same name, keys and address, nothing else left."""
         old = self.hosts[name]
         hosts.remove_container(old.container)
-        host = self._start(name, old.address)
+        host = self.start_host(name, old.address)
         hosts.wait_for_hosts([host])
         return host
 
@@ -85,7 +85,8 @@ class Testbed:
         """Write the state file."""
         (self.folder / "state.json").write_text(json.dumps(self.as_json(), indent=1))
 
-    def _start(self, name: str, address: str = "") -> Host:
+    def start_host(self, name: str, address: str = "") -> Host:
+        """Start a host without waiting for it."""
         host = hosts.start_host(
             self.host_image,
             name=name,
@@ -125,7 +126,7 @@ def up(run_id: str, count: int, *, real_images: bool = False) -> Testbed:
             wanted = [f"h{number}" for number in range(1, count + 1)]
             for name in wanted:
                 if name not in bed.hosts:
-                    bed._start(name)  # noqa: SLF001
+                    bed.start_host(name)
             hosts.wait_for_hosts(list(bed.hosts.values()))
         bed.timings = times
         bed.save()
@@ -141,7 +142,9 @@ def load(run_id: str) -> Testbed | None:
         return None
     if attempt(["docker", "network", "inspect", state["network"]["name"]])[0] != 0:
         return None
-    running = set(docker("ps", "--filter", f"label={LABEL}={run_id}", "--format", "{{.Names}}").split())
+    running = set(
+        docker("ps", "--filter", f"label={LABEL}={run_id}", "--format", "{{.Names}}").split()
+    )
     lock = state["images_lock"]
     return Testbed(
         run_id=run_id,
@@ -159,12 +162,17 @@ def load(run_id: str) -> Testbed | None:
 
 def down(run_id: str) -> None:
     """Remove every container and network that carries the run's label, and its directory."""
+    _remove(find_places(), run_id)
+    find_places().lock(f"run-{run_id}").unlink(missing_ok=True)
+
+
+def _remove(places: Places, run_id: str) -> None:
     mine = f"label={LABEL}={run_id}"
     for container in docker("ps", "-aq", "--filter", mine).split():
         hosts.remove_container(container)
     for network in docker("network", "ls", "-q", "--filter", mine).split():
         docker("network", "rm", network)
-    shutil.rmtree(find_places().run(run_id), ignore_errors=True)
+    shutil.rmtree(places.run(run_id), ignore_errors=True)
 
 
 def known_runs() -> list[str]:
@@ -181,7 +189,7 @@ def remove_dead_runs() -> None:
 
 
 def _make_run(places: Places, run_id: str, host_image: str, *, internal: bool) -> Testbed:
-    down(run_id)  # the remains of one that was interrupted
+    _remove(places, run_id)  # what an interrupted one left
     folder = places.run(run_id)
     folder.mkdir(parents=True)
     network = f"devplat-{run_id}"

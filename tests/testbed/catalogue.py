@@ -64,7 +64,7 @@ def read_images(path: Path = STANDINS / "images.yaml") -> dict[str, ImageSpec]:
     images = {}
     for repository, body in document.items():
         lists = {k: tuple(body.pop(k, ())) for k in ("groups", "files", "absent", "tags")}
-        images[repository] = ImageSpec(repository=repository, **lists, **body)
+        images[repository] = ImageSpec(**{"repository": repository, **lists, **body})
     return images
 
 

@@ -1,4 +1,4 @@
-"""Programs of this machine as functions: run, time-limited, with an error that says what was seen."""
+"""Programs of this machine as functions: time-limited, with an error that says what was seen."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def attempt(
     timeout: float = 900,
     env: Mapping[str, str] | None = None,
 ) -> tuple[int, str, str]:
-    """Status, output and errors of a program; 127 when there is none, 124 when it takes too long."""
+    """Status, output, errors of a program; 127 when there is none, 124 when it takes too long."""
     try:
         done = subprocess.run(
             list(argv),

@@ -56,7 +56,7 @@ def stop_engine(places: Places) -> bool:
     if not record.exists():
         return False
     known = json.loads(record.read_text())
-    alive = _started_at(known["pid"]) == known["started"]
+    alive = bool(_started_at(known["pid"]) == known["started"])
     if alive:
         os.kill(known["pid"], signal.SIGTERM)
         deadline = time.monotonic() + START_S

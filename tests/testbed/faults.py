@@ -1,5 +1,5 @@
-"""Ways to cut a host off, each undone by leaving the block. What a client sees differs by way, which
-is the point of having several.
+"""Ways to cut a host off, each undone by leaving the block. What a client sees differs by way,
+which is the point of having several.
 """
 
 from __future__ import annotations
@@ -21,6 +21,14 @@ def _disconnect(bed: Testbed, host: Host) -> None:
 
 def _connect(bed: Testbed, host: Host) -> None:
     docker("network", "connect", "--ip", host.address, bed.network, host.container)
+
+
+def _pause(_: Testbed, host: Host) -> None:
+    docker("pause", host.container)
+
+
+def _unpause(_: Testbed, host: Host) -> None:
+    docker("unpause", host.container)
 
 
 def _filter(bed: Testbed, host: Host, operation: str, *target: str) -> None:
@@ -46,10 +54,7 @@ WAYS: Mapping[str, tuple[Action, Action]] = {
         lambda bed, host: _filter(bed, host, "-I", "DROP"),
         lambda bed, host: _filter(bed, host, "-D", "DROP"),
     ),
-    "pause": (
-        lambda _, host: docker("pause", host.container) and None,
-        lambda _, host: docker("unpause", host.container) and None,
-    ),
+    "pause": (_pause, _unpause),
 }
 """By name. A client sees: `disconnect` and `drop` no answer at all, `refuse` connection refused,
 `pause` a connection that never says anything."""

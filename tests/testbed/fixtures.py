@@ -1,6 +1,6 @@
-"""The test-bed for pytest: a run per session, fresh hosts per module. Where there is no engine the
-tests skip with the reason; with `DEVPLAT_REQUIRE_ENGINE=1` they fail, so that a build cannot pass by
-skipping them.
+"""The test-bed for pytest: a run per session, fresh hosts per test or module. Where there is no
+engine the tests skip with the reason; with `DEVPLAT_REQUIRE_ENGINE=1` they fail, so that a build
+cannot pass by skipping them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """Target hosts: Debian with sshd, sudo, an engine and Compose, each a container of the machine's
-engine with an engine of its own inside. They are reached over SSH, with a host key known beforehand.
+engine with an engine of its own inside. They are reached over SSH, with host keys known before.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from tests.testbed.places import HERE, LABEL, Places, digest_of
 
 PACKAGES = (
     "docker.io", "docker-cli", "docker-compose", "openssh-server", "sudo", "iproute2", "iptables",
-    "procps", "tini", "python3-minimal", "libpython3-stdlib", "ca-certificates", "iputils-ping", "curl",
-    "nftables", "xz-utils",
+    "procps", "tini", "python3-minimal", "libpython3-stdlib", "ca-certificates", "iputils-ping",
+    "curl", "nftables", "xz-utils",
 )  # fmt: skip
 LEFT_OUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 USER = "ops"

@@ -62,9 +62,7 @@ def ensure_groups(places: Places) -> dict[str, Layer]:
         return {group: layer for group, layer in found.items() if layer}
     apt = packages.Apt(places.packages, packages.find_mirror())
     apt.update()
-    closures = {
-        group: apt.closure((*GROUPS["base"], *wanted)) for group, wanted in GROUPS.items()
-    }
+    closures = {group: apt.closure((*GROUPS["base"], *wanted)) for group, wanted in GROUPS.items()}
     apt.download({name for wanted in GROUPS.values() for name in wanted})
 
     def build(group: str) -> Layer:
@@ -158,8 +156,8 @@ def _own_entries(spec: ImageSpec) -> list[Entry]:
     ]
     for path, owner in spec.directories.items():
         ids, mode = owner.split()
-        uid, gid = map(int, ids.split(":"))
-        entries.append(Entry(path, mode=int(mode, 8), uid=uid, gid=gid))
+        owner_id, _, group_id = ids.partition(":")
+        entries.append(Entry(path, None, int(mode, 8), int(owner_id), int(group_id)))
     entries += [
         Entry(f"opt/standin/{name}", (STANDINS / name).read_bytes(), 0o644) for name in spec.files
     ]
@@ -174,6 +172,6 @@ def _own_entries(spec: ImageSpec) -> list[Entry]:
 
 
 def _environment(own: Sequence[str]) -> list[str]:
-    """The image's own variables, and a PATH unless it has one: of two, the engine takes the first."""
+    """The image's own variables, and a PATH unless it has one (the engine takes the first)."""
     has_path = any(entry.startswith("PATH=") for entry in own)
     return [*own] if has_path else [f"PATH={PATH}", *own]

@@ -13,6 +13,7 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 EXCLUDED = re.compile(
     r"^\./(usr/share/(doc|man|locale|info|lintian|javascript|i18n|bash-completion|zsh|vim)/"
@@ -57,7 +58,7 @@ class _Writer:
         self.seen: set[str] = set()
         self.certificates: list[bytes] = []
 
-    def add(self, info: tarfile.TarInfo, content: io.IOBase | None = None) -> None:
+    def add(self, info: tarfile.TarInfo, content: IO[bytes] | None = None) -> None:
         if not (info.issym() and info.name in MERGED):
             info.name = re.sub(r"^\./(bin|sbin|lib|lib64)(/|$)", r"./usr/\1\2", info.name)
         if info.name in self.seen and (info.isdir() or info.issym()):
@@ -78,21 +79,24 @@ class _Writer:
         self.add(info, io.BytesIO(entry.data) if info.isreg() and entry.data else None)
 
     def add_package(self, package: Path) -> None:
-        reader = subprocess.Popen(
-            ["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE
-        )
-        with tarfile.open(fileobj=reader.stdout, mode="r|") as source:
+        argv = ["dpkg-deb", "--fsys-tarfile", str(package)]
+        with (
+            subprocess.Popen(argv, stdout=subprocess.PIPE) as reader,
+            tarfile.open(fileobj=reader.stdout, mode="r|") as source,
+        ):
             for info in source:
-                if EXCLUDED.search(info.name + ("/" if info.isdir() else "")):
-                    continue
-                content = source.extractfile(info) if info.isreg() else None
-                if content and info.name.startswith(CERTIFICATES):
-                    data = content.read()
-                    self.certificates.append(data)
-                    content = io.BytesIO(data)
-                self.add(info, content)
-        if reader.wait() != 0:
+                if not EXCLUDED.search(info.name + ("/" if info.isdir() else "")):
+                    self._copy(source, info)
+        if reader.returncode != 0:
             raise OSError(f"{package} cannot be read by dpkg-deb")
+
+    def _copy(self, source: tarfile.TarFile, info: tarfile.TarInfo) -> None:
+        content = source.extractfile(info) if info.isreg() else None
+        if content and info.name.startswith(CERTIFICATES):
+            data = content.read()
+            self.certificates.append(data)
+            content = io.BytesIO(data)
+        self.add(info, content)
 
 
 def write_layer(folder: Path, packages: Sequence[Path], entries: Iterable[Entry]) -> Layer:

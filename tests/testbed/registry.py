@@ -1,5 +1,5 @@
-"""A registry for the hosts: Debian's docker-registry, filled once per set of images in the cache and
-served read-only by every run, with TLS, under the names of the public registries.
+"""A registry for the hosts: Debian's docker-registry, filled once per set of images in the cache
+and served read-only by every run, with TLS, under the names of the public registries.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import os
 import shutil
 import time
 import urllib.parse
@@ -22,7 +23,7 @@ from tests.testbed.catalogue import (
     read_images,
     wanted_references,
 )
-from tests.testbed.commands import TestbedError, address_of, docker, locked
+from tests.testbed.commands import TestbedError, address_of, attempt, docker, locked
 from tests.testbed.images import Image
 from tests.testbed.places import LABEL, Places, digest_of
 
@@ -34,6 +35,7 @@ CONFIG = "application/vnd.docker.container.image.v1+json"
 LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 
 Store = tuple[Path, Image]
+KEPT_STORES = 3
 
 
 def ensure_store(places: Places) -> Store:
@@ -52,6 +54,8 @@ def ensure_store(places: Places) -> Store:
         store = places.images / key
         if not (store / "lock.json").exists():
             _fill(store, server, todo)
+        os.utime(store)
+        _prune(places)
     return store, server
 
 
@@ -128,6 +132,18 @@ def _fill(store: Path, server: Image, todo: Mapping[str, Image]) -> None:
     finally:
         docker("stop", "-t", "5", container)
     (store / "lock.json").write_text(json.dumps(digests, indent=1, sort_keys=True))
+
+
+def _prune(places: Places) -> None:
+    """Remove the stores that no run serves, all but the newest of them."""
+    containers = docker("ps", "-aq", "--filter", f"label={LABEL}").split()
+    template = "{{range .Mounts}}{{.Source}} {{end}}"
+    # one may be gone by now: the others are told all the same
+    mounts = attempt(["docker", "inspect", "-f", template, *containers])[1].split()
+    stores = sorted(places.images.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for store in stores[KEPT_STORES:]:
+        if f"{store}/data" not in mounts:
+            shutil.rmtree(store)
 
 
 def _wait_for(address: str) -> _Client:

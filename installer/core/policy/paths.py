@@ -102,7 +102,16 @@ def _parse_step(key: str | None, filter_text: str | None) -> Step:
 def _descend(value: Json, step: Step) -> tuple[Any, ...]:
     if not step.is_plural:
         return (value.get(step.key) if isinstance(value, Mapping) else None,)
-    elements = tuple(value.values()) if isinstance(value, Mapping) else tuple(value or ())
+    elements = _elements_of(value)
     if step.value is None:
         return elements
     return tuple(e for e in elements if isinstance(e, Mapping) and e.get(step.key) == step.value)
+
+
+def _elements_of(value: Json) -> tuple[Any, ...]:
+    """Elements of a list or mapping; what stands where a list should be is its only element."""
+    if isinstance(value, Mapping):
+        return tuple(value.values())
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    return () if value is None else (value,)

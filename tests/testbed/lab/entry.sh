@@ -18,10 +18,9 @@ rm -f /etc/ssh/ssh_host_*
 install -m 600 "/lab/hosts/$name/ssh_host_ed25519_key" /etc/ssh/
 mkdir -p /run/sshd /run/lock /etc/docker
 rm -f /run/docker.pid /run/docker/containerd/containerd.pid
-[ -e /etc/docker/daemon.json ] || cat >/etc/docker/daemon.json <<J
-{"runtimes": {"clamp": {"path": "/usr/local/bin/runc-clamp"}}, "default-runtime": "clamp"
- ${RESOLVER:+, "dns": ["$RESOLVER"]}}
-J
+[ -e /etc/docker/daemon.json ] || printf \
+  '{"runtimes": {"clamp": {"path": "/usr/local/bin/runc-clamp"}}, "default-runtime": "clamp"%s}\n' \
+  "${RESOLVER:+, \"dns\": [\"$RESOLVER\"]}" >/etc/docker/daemon.json
 /usr/sbin/sshd -E /var/log/sshd.log -o PasswordAuthentication=no -o PermitRootLogin=no -o UseDNS=no
 dockerd >>/var/log/dockerd.log 2>&1 &
 # not the engine but an init is pid 1: a test can stop and start the engine as on a real host

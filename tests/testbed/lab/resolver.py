@@ -1,5 +1,5 @@
-"""The name server of a run: answers from a file of names and addresses, and for the registry's names
-with the registry's address; any other name does not exist. It asks nobody outside.
+"""The name server of a run: answers from a file of names and addresses, and for the registry's
+names with the registry's address; any other name does not exist. It asks nobody outside.
 
 Called with the file, its JSON object mapping a name, or `*.suffix` for one label more, to an IPv4
 address. The file is read for every question, so that a test can change it.
@@ -51,7 +51,9 @@ def read_names(path: Path, aliases: list[str]) -> dict[str, str]:
     names = {}
     for alias in aliases:
         try:
-            names[alias] = socket.gethostbyname(alias)  # Docker's own, for the aliases of this network
+            names[alias] = socket.gethostbyname(
+                alias
+            )  # Docker's own, for the aliases of this network
         except OSError:
             continue
     return {**names, **json.loads(path.read_text())}
