@@ -30,6 +30,7 @@ from installer.core.proposal import Proposal
 from installer.core.report import Report
 from installer.output import jsonl, proposal, text
 from installer.ports import Ports
+from installer.recording import stamp
 from installer.session import Session
 from installer.workspace import EventLog
 
@@ -154,7 +155,7 @@ def _drain(session: Session, ports: Ports, run: Run[T]) -> T:
     """Run to the end, handing every event to the sinks."""
     log = EventLog(session.workspace)
     sinks: tuple[Sink, ...] = (session.narrator, log)
-    stamped = pipeline.stamp(
+    stamped = stamp(
         run,
         now=lambda: ports.clock.now().isoformat(timespec="milliseconds"),
         redact=session.redact_event,

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from installer.core.bundle import Bundle
@@ -33,20 +33,16 @@ from installer.core.errors import (
 from installer.core.events import (
     CheckFinished,
     CheckResult,
-    Event,
     Outcome,
     Run,
     RunFinished,
-    Stamped,
-    StepFinished,
-    StepStarted,
     span,
 )
 from installer.core.layout import Layout
 from installer.core.owner import Owner
 from installer.core.plan import Plan
 from installer.core.proposal import Proposal
-from installer.core.report import Report, StepRecord, build
+from installer.core.report import Report, build
 from installer.core.secrets import Secret
 from installer.phases import bootstrap, deliver, launch, preflight, ship
 from installer.phases.journal import TargetJournal, TargetLock
@@ -55,7 +51,8 @@ from installer.phases.state import read_deployed
 from installer.phases.steps import Step, run_steps
 from installer.phases.verify import Audit, Subject
 from installer.phases.verify import verify as verify_stack
-from installer.ports import Ports, Talk
+from installer.ports import Ports
+from installer.recording import Recorder
 
 T = TypeVar("T")
 
@@ -125,84 +122,14 @@ def apply(job: Job, proposal: Proposal, ports: Ports, consent: Consent) -> Run[R
     work = _verify(job, ports) if proposal.is_noop else _apply(job, proposal, ports, consent)
     findings = (*proposal.findings, *job.audit_bundle)
     outcome = yield from recorder.watch(_conclude(work))
-    return recorder.report(job, findings, outcome, ports.clock.now().isoformat())
+    return _report(job, recorder, findings, outcome, ports)
 
 
 def verify(job: Job, ports: Ports) -> Run[Report]:
     """Smoke tests and audits of what runs; changes nothing."""
     recorder = Recorder(ports.clock.monotonic)
     outcome = yield from recorder.watch(_conclude(_verify(job, ports)))
-    return recorder.report(job, job.audit_bundle, outcome, ports.clock.now().isoformat())
-
-
-def stamp(
-    run: Run[T],
-    now: Callable[[], str],
-    redact: Callable[[Event], Event],
-    medians: Mapping[str, float],
-) -> Talk[Stamped, T]:
-    """Number, time and redact events: the one place where they leave the house."""
-    seq = 0
-    while True:
-        try:
-            event = next(run)
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
-        seq += 1
-        if isinstance(event, StepStarted) and event.step in medians:
-            event = replace(event, eta_s=round(medians[event.step], 1))
-        yield Stamped(seq, now(), redact(event))
-
-
-class Recorder:
-    """Listens to a run and remembers what its report needs."""
-
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._started: dict[str, tuple[float, str]] = {}
-        self._steps: list[StepRecord] = []
-        self.checks: list[CheckResult] = []
-
-    def watch(self, run: Run[T]) -> Run[T]:
-        """Pass a run through."""
-        while True:
-            try:
-                event = next(run)
-            except StopIteration as stop:
-                value: T = stop.value
-                return value
-            self._hear(event)
-            yield event
-
-    def report(
-        self, job: Job, findings: tuple[CheckResult, ...], outcome: object, ended: str
-    ) -> Report:
-        """The report of what was heard."""
-        failure = outcome if isinstance(outcome, Failure) else None
-        return build(
-            facts={**job.facts, "release": job.bundle.release, "ended": ended},
-            exit_code=failure.exit_code if failure else ExitCode.OK,
-            steps=self._steps,
-            checks=[*findings, *self.checks],
-            problems=failure.problems if failure else (),
-            images=job.plan.images,
-            notes=[
-                f"{name}: {note}"
-                for name in job.plan.services
-                for note in job.plan.manifest(name).notes
-            ],
-        )
-
-    def _hear(self, event: Event) -> None:
-        if isinstance(event, StepStarted):
-            self._started[event.step] = (self._monotonic(), event.title)
-        elif isinstance(event, StepFinished):
-            since, title = self._started.get(event.step, (self._monotonic(), event.step))
-            seconds = round(self._monotonic() - since, 2)
-            self._steps.append(StepRecord(event.step, title, event.outcome, event.changed, seconds))
-        elif isinstance(event, CheckFinished):
-            self.checks.append(event.result)
+    return _report(job, recorder, job.audit_bundle, outcome, ports)
 
 
 def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
@@ -370,6 +297,33 @@ def _refuse_edited_release(proposal: Proposal, consent: Consent) -> None:
         )
 
 
+def _report(
+    job: Job,
+    recorder: Recorder,
+    findings: tuple[CheckResult, ...],
+    outcome: object,
+    ports: Ports,
+) -> Report:
+    failure = outcome if isinstance(outcome, Failure) else None
+    return build(
+        facts={
+            **job.facts,
+            "release": job.bundle.release,
+            "ended": ports.clock.now().isoformat(timespec="seconds"),
+        },
+        exit_code=failure.exit_code if failure else ExitCode.OK,
+        steps=recorder.steps,
+        checks=[*findings, *recorder.checks],
+        problems=failure.problems if failure else (),
+        images=job.plan.images,
+        notes=[
+            f"{name}: {note}"
+            for name in job.plan.services
+            for note in job.plan.manifest(name).notes
+        ],
+    )
+
+
 def _conclude(run: Run[T]) -> Run[T | Failure]:
     """End a run with one `RunFinished`; a bug becomes status 70 instead of a stack trace."""
     try:
@@ -377,7 +331,7 @@ def _conclude(run: Run[T]) -> Run[T | Failure]:
     except InstallError as error:
         yield RunFinished(error.exit_code, error.problems)
         return Failure(error.exit_code, error.problems)
-    except Exception as error:  # noqa: BLE001 - the one broad handler: a defect is reported as such
+    except Exception as error:  # noqa: BLE001 - the one broad handler
         problems = InternalError(_defect(error)).problems
         yield RunFinished(ExitCode.INTERNAL, problems)
         return Failure(ExitCode.INTERNAL, problems)

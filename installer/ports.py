@@ -91,7 +91,10 @@ class Host(Protocol):
         ...
 
     def dial(self, argv: Sequence[str], *, privileged: bool = False) -> ByteStream:
-        """Run a command whose standard input and output are the stream."""
+        """Run a command whose standard input and output are the stream.
+
+        Raises: as `run`.
+        """
         ...
 
     def close(self) -> None: ...

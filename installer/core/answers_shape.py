@@ -6,13 +6,14 @@ not say. A path is a tuple of segments here and dotted text towards people.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from installer.core.answers import FORMAT_VERSION, answers_model
+from installer.core.answers import FORMAT_VERSION, Answers, answers_model
 from installer.core.answers_fields import Section
 from installer.core.catalog import Catalog
 from installer.core.fields import Rule, Verdict, check_choice, reject, visible
@@ -26,6 +27,7 @@ class Question:
 
     Attributes:
         path: Where it is in the answers.
+        dotted: The path for people.
         rule: How a value is judged.
         required: It has no default.
         default: Its default, in stored form; None also where the default is derived.
@@ -36,6 +38,7 @@ class Question:
     """
 
     path: Path
+    dotted: str
     rule: Rule
     required: bool
     default: Any
@@ -43,11 +46,6 @@ class Question:
     help: str
     examples: tuple[Any, ...] = ()
     when: tuple[Path, str] | None = None
-
-    @property
-    def dotted(self) -> str:
-        """The path for people."""
-        return ".".join(self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,38 +72,36 @@ Shape: TypeAlias = Question | Group | Choice
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Everything that can be answered, for one catalog."""
+    """Everything that can be answered, for one catalog; `questions` by dotted path, in order."""
 
-    model: type[Any]
+    model: type[Answers]
     children: Mapping[str, Shape]
-
-    def questions(self) -> Iterator[Question]:
-        """Every question of every alternative, in order."""
-        pending: list[Shape] = list(reversed(tuple(self.children.values())))
-        while pending:
-            shape = pending.pop()
-            if isinstance(shape, Question):
-                yield shape
-            elif isinstance(shape, Group):
-                pending += reversed(tuple(shape.children.values()))
-            else:
-                yield shape.mode
-                pending += reversed(tuple(shape.variants.values()))
-
-
-_FORMS: dict[int, tuple[Any, Form]] = {}
+    questions: Mapping[str, Question]
 
 
 def read_form(catalog: Catalog) -> Form:
-    """The form of a catalog; made once per model."""
-    model = answers_model(catalog)
-    known = _FORMS.get(id(model))
-    if known and known[0] is model:
-        return known[1]
-    form = Form(model, _children(model, (), None))
-    _FORMS.clear()
-    _FORMS[id(model)] = (model, form)
-    return form
+    """The form of a catalog."""
+    return _read_form(answers_model(catalog))
+
+
+@functools.lru_cache(maxsize=8)
+def _read_form(model: type[Answers]) -> Form:
+    children = _children(model, (), None)
+    return Form(model, children, {q.dotted: q for q in _questions(children)})
+
+
+def _questions(children: Mapping[str, Shape]) -> Iterator[Question]:
+    """Every question of every alternative, in order."""
+    pending: list[Shape] = list(reversed(tuple(children.values())))
+    while pending:
+        shape = pending.pop()
+        if isinstance(shape, Question):
+            yield shape
+        elif isinstance(shape, Group):
+            pending += reversed(tuple(shape.children.values()))
+        else:
+            yield shape.mode
+            pending += reversed(tuple(shape.variants.values()))
 
 
 def _children(model: type[Section], path: Path, when: tuple[Path, str] | None) -> dict[str, Any]:
@@ -125,6 +121,7 @@ def _shape(path: Path, info: FieldInfo, when: tuple[Path, str] | None) -> Shape:
         default = None if info.is_required() else info.get_default(call_default_factory=True)
         return Question(
             path=path,
+            dotted=".".join(path),
             rule=rule,
             required=info.is_required(),
             default=default,
@@ -150,6 +147,7 @@ def _choice(path: Path, info: FieldInfo, models: tuple[type[Section], ...]) -> C
     mode_path = (*path, "mode")
     mode = Question(
         path=mode_path,
+        dotted=".".join(mode_path),
         rule=Rule(check_choice(*by_mode), choices=tuple(by_mode)),
         required=False,
         default=default.mode,

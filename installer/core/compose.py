@@ -104,26 +104,12 @@ def assemble_document(plan: Plan, services: Mapping[str, Document]) -> Document:
 
 def dump_document(document: Document, heading: str) -> bytes:
     """The document as YAML in canonical order, `$` escaped so that Compose takes it literally."""
-    text = yaml.dump(
-        escape_dollars(document),
-        Dumper=_Dumper,
-        sort_keys=True,
-        allow_unicode=True,
-        width=100,
-        default_flow_style=False,
-    )
+    # Events are what the C emitter takes; nodes in between would cost more than all the rest.
+    events: list[yaml.Event] = [yaml.StreamStartEvent(), yaml.DocumentStartEvent(explicit=False)]
+    _add_events(events, document)
+    events += (yaml.DocumentEndEvent(explicit=False), yaml.StreamEndEvent())
+    text = yaml.emit(events, Dumper=_Dumper, allow_unicode=True, width=100)
     return f"# {heading}\n{text}".encode()
-
-
-def escape_dollars(value: Any) -> Any:
-    """A copy in which every `$` of every text is doubled, keys included."""
-    if isinstance(value, str):
-        return value.replace("$", "$$")
-    if isinstance(value, Mapping):
-        return {escape_dollars(key): escape_dollars(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [escape_dollars(item) for item in value]
-    return value
 
 
 def secret_files_of(plan: Plan, manifest: ServiceManifest) -> tuple[str, ...]:
@@ -198,20 +184,38 @@ def _environment_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """Quotes every text that some YAML reader could take for something else (YAML 1.1 and 1.2)."""
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - anchors are never wanted
-        return True
+_WORDS = frozenset("yes no on off y n true false null inf nan".split())
+"""Words that some YAML reader takes for something else than text (YAML 1.1 and 1.2)."""
+
+_TAG = "tag:yaml.org,2002:"
 
 
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    plain = text and text.replace("-", "").replace("_", "").isalpha() and text.isascii()
-    words = {"yes", "no", "on", "off", "y", "n", "true", "false", "null", "inf", "nan"}
+def _add_events(events: list[yaml.Event], value: Any) -> None:
+    """Append what makes up a value: keys sorted, every `$` of every text doubled, keys included."""
+    if isinstance(value, str):
+        text = value.replace("$", "$$")
+        events.append(yaml.ScalarEvent(None, f"{_TAG}str", (True, True), text, style=_style(text)))
+    elif isinstance(value, Mapping):
+        events.append(yaml.MappingStartEvent(None, f"{_TAG}map", True, flow_style=False))
+        for key, item in sorted(value.items(), key=lambda entry: str(entry[0])):
+            _add_events(events, key)
+            _add_events(events, item)
+        events.append(yaml.MappingEndEvent())
+    elif isinstance(value, list | tuple):
+        events.append(yaml.SequenceStartEvent(None, f"{_TAG}seq", True, flow_style=False))
+        for item in value:
+            _add_events(events, item)
+        events.append(yaml.SequenceEndEvent())
+    else:
+        node = yaml.representer.SafeRepresenter().represent_data(value)
+        events.append(yaml.ScalarEvent(None, node.tag, (True, False), node.value))
+
+
+def _style(text: str) -> str | None:
+    """How a text is written: plain only when no reader can take it for anything else."""
     if "\n" in text:
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
-    style = None if plain and text.lower() not in words else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
-
-
-_Dumper.add_representer(str, _represent_text)
+        return "|"
+    plain = text.isascii() and text.replace("-", "").replace("_", "").isalpha()
+    return None if plain and text.lower() not in _WORDS else '"'

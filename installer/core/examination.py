@@ -286,7 +286,7 @@ class _Examiner:
     # afterwards
 
     def _derive(self) -> None:
-        by_path = {question.dotted: question for question in self.found.form.questions()}
+        by_path = self.found.form.questions
         for dotted, value in derive_defaults(self.found.values, self.catalog):
             question = by_path.get(dotted)
             asked = dotted in self.found.values and dotted not in self.found.given
@@ -298,7 +298,7 @@ class _Examiner:
                     self._report(dotted, concern)
 
     def _report_unknown(self) -> None:
-        known = {question.dotted: question for question in self.found.form.questions()}
+        known = self.found.form.questions
         for path in self.unknown[:_MOST_UNKNOWN]:
             self._report(show_path(path), unknown_concern(path, known), path)
         if rest := self.unknown[_MOST_UNKNOWN:]:
@@ -336,7 +336,7 @@ class _Examiner:
 def nest(values: Mapping[str, Any], form: Form) -> dict[str, Any]:
     """Values by path as the nested document that the model is made of."""
     document: dict[str, Any] = {}
-    for question in form.questions():
+    for question in form.questions.values():
         if question.dotted not in values:
             continue
         place = document

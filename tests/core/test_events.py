@@ -24,7 +24,11 @@ from installer.core.events import (
 from installer.output.jsonl import format_line, schema
 
 PROBLEM = Problem(
-    "a.b", "hunter2 leaked", Remedy("look", ("cat hunter2",)), "hunter2", "x\nhunter2",
+    "a.b",
+    "hunter2 leaked",
+    Remedy("look", ("cat hunter2",)),
+    "hunter2",
+    "x\nhunter2",
     Mark("hunter2.yaml", 1, 2),
 )
 EVENTS = [

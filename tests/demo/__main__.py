@@ -1,7 +1,7 @@
 """`make demo`: the small profile on a throw-away host, by the command that an operator would use.
 
-The host is a container of this machine's engine with an engine and sshd of its own. Images come from
-the test-bed's registry under their real names, or from the real registries with REAL_IMAGES=1.
+The host is a container of this machine's engine with an engine and sshd of its own. Images come
+from the test-bed's registry under their real names, or from the real registries with REAL_IMAGES=1.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ RUN = "demo"
 HERE = Path(__file__).resolve().parents[2] / ".devplat" / "demo"
 INSTALLER = Path(sys.executable).with_name("devplat-install")
 REAL = os.environ.get("REAL_IMAGES") == "1"
+WAIVED = (
+    "domain.not_public", "dns.missing", "dns.wildcard_missing", "host.cpus", "host.memory",
+    "host.memory_share", "disk.space",
+)  # fmt: skip
 
 
 def main(command: str) -> int:
@@ -91,13 +95,7 @@ def _write_answers(host: Host, lock: Path) -> Path:
         "vault": {"mode": "embedded", "passphrase": f"file:{passphrase}"},
         "sizing": {"profile": "small", "users": 50, "concurrent_workspaces": 20},
         "images": {"lock_file": str(lock)},
-        "waivers": {
-            code: rehearsal
-            for code in (
-                "domain.not_public", "dns.missing", "dns.wildcard_missing", "host.cpus",
-                "host.memory", "host.memory_share", "disk.space",
-            )
-        },
+        "waivers": dict.fromkeys(WAIVED, rehearsal),
     }  # fmt: skip
     path = HERE / "answers.yaml"
     path.write_text("# Written by make demo.\n" + yaml.safe_dump(answers, sort_keys=False))
@@ -116,8 +114,10 @@ def _tell(host: Host, answers: Path) -> None:
     _say(f"the report: {HERE / 'run' / 'runs'}/*/report.md")
     _say("look around: make demo-shell, then: docker ps; sudo ls /opt/devplat")
     _say(f"again, without a change: {INSTALLER} plan --answers {answers} --run-dir {HERE / 'run'}")
-    _say(f"a page: curl --resolve coder.devplat.test:443:{host.address} -k"
-         " https://coder.devplat.test/healthz")
+    _say(
+        f"a page: curl --resolve coder.devplat.test:443:{host.address} -k"
+        " https://coder.devplat.test/healthz"
+    )
     _say("done with it: make demo-down")
 
 

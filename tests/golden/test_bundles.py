@@ -24,7 +24,9 @@ TREES = {path.name for path in EXPECTED.iterdir()}
 def test_the_bundle_is_the_reviewed_one(job, profile):
     """After a wanted change: make golden-update, and review the diff."""
     root = EXPECTED / profile.stem
-    expected = {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    expected = {
+        p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()
+    }
     found = {path: file.data for path, file in job.bundle.files.items()}
     assert sorted(found) == sorted(expected)
     assert [path for path in found if found[path] != expected[path]] == []

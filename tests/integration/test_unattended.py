@@ -100,7 +100,9 @@ def test_the_data_tier_cannot_be_reached_from_the_edge(installed, module_host, n
     for address in address_on.values():
         assert connect(module_host, "traefik", address, port) == "refused", address
     assert connect(module_host, "gitea", address_on[f"trial_gitea-to-{name}"], port) == "open"
-    known = "docker exec trial-{}-1 nslookup {} 127.0.0.11 | grep -q ^Name: && echo known || echo no"
+    known = (
+        "docker exec trial-{}-1 nslookup {} 127.0.0.11 | grep -q ^Name: && echo known || echo no"
+    )
     assert module_host.ssh(known.format("traefik", name)).strip() == "no"
     assert module_host.ssh(known.format("gitea", name)).strip() == "known"
 
@@ -109,7 +111,9 @@ def connect(host, service, address, port):
     """What a TCP connect from inside a service's network name space gives."""
     pid = f"$(docker inspect -f '{{{{.State.Pid}}}}' trial-{service}-1)"
     code = f"import socket; socket.create_connection(('{address}', {port}), 2)"
-    script = f'sudo nsenter -t {pid} -n python3 -c "{code}" 2>/dev/null && echo open || echo refused'
+    script = (
+        f'sudo nsenter -t {pid} -n python3 -c "{code}" 2>/dev/null && echo open || echo refused'
+    )
     return host.ssh(script).strip()
 
 
@@ -143,8 +147,12 @@ def test_a_secret_of_the_run_is_nowhere_it_must_not_be(operator, installed, modu
         "engine logs": module_host.ssh(
             "for c in $(docker ps -q); do docker logs $c 2>&1; done"
         ).encode(),
-        "shell histories": module_host.ssh("sudo cat /root/.*history ~/.*history 2>/dev/null; :").encode(),
-        "the release": module_host.ssh("sudo tar c /opt/devplat/releases /opt/devplat/state").encode(),
+        "shell histories": module_host.ssh(
+            "sudo cat /root/.*history ~/.*history 2>/dev/null; :"
+        ).encode(),
+        "the release": module_host.ssh(
+            "sudo tar c /opt/devplat/releases /opt/devplat/state"
+        ).encode(),
     }
     for path in operator.run_dir.rglob("*"):
         if path.is_file():
@@ -180,7 +188,9 @@ def test_secret_files_belong_to_their_consumer_alone(installed, module_host):
 
 def test_the_saved_answers_repeat_the_run(operator, installed):
     saved = operator.run_dir / "answers.yaml"
-    shown = [operator.run("answers", "show", "--answers", str(p)) for p in (operator.answers_file, saved)]
+    shown = [
+        operator.run("answers", "show", "--answers", str(p)) for p in (operator.answers_file, saved)
+    ]
     values = [[line.rsplit("  (", 1)[0] for line in s.stdout.splitlines()] for s in shown]
     assert values[0] == values[1]
     assert len(values[0]) > 40
@@ -197,7 +207,9 @@ def test_an_edited_release_is_a_conflict_until_somebody_decides(operator, instal
     repaired = operator.install("--repair")
     assert repaired.returncode == 0, repaired.stderr
     assert "by hand" not in module_host.ssh(f"sudo cat {path}")
-    assert "by hand" in module_host.ssh("sudo sh -c 'cat /opt/devplat/releases/*.edited/traefik/dynamic/middlewares.yml'")
+    assert "by hand" in module_host.ssh(
+        "sudo sh -c 'cat /opt/devplat/releases/*.edited/traefik/dynamic/middlewares.yml'"
+    )
 
 
 def test_verification_finds_a_stopped_service(operator, installed, module_host):

@@ -1,0 +1,59 @@
+"""Image names as Compose files and the engine write them, taken apart and compared.
+
+Pure; knows the grammar of names, not the images.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An image name as Compose files write it, taken apart (distribution reference grammar)."""
+
+    text: str
+    registry: str
+    repository: str
+    tag: str
+    digest: str
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read `[registry/]repository[:tag][@digest]`; without registry it is docker.io."""
+        name, _, digest = text.partition("@")
+        head, slash, tail = name.rpartition("/")
+        last, _, tag = tail.partition(":")
+        path = f"{head}{slash}{last}"
+        first, slash, rest = path.partition("/")
+        if slash and ("." in first or ":" in first or first == "localhost"):
+            registry, repository = first, rest
+        else:
+            registry, repository = "docker.io", path
+        if registry in ("docker.io", "index.docker.io"):
+            registry = "docker.io"
+            repository = repository if "/" in repository else f"library/{repository}"
+        return cls(text, registry, repository, tag or ("" if digest else "latest"), digest)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The full names by which the engine may list it: by digest if there is one, else by tag."""
+        full = f"{self.registry}/{self.repository}"
+        return (f"{full}@{self.digest}",) if self.digest else (f"{full}:{self.tag}",)
+
+
+def find_reference(message: str, references: Iterable[str]) -> Reference | None:
+    """Which of the images a message speaks of; the first when it names none."""
+    parsed = [Reference.parse(text) for text in references]
+
+    def likeness(reference: Reference) -> int:
+        familiar = reference.repository.removeprefix("library/")
+        return (
+            4 * bool(reference.digest and reference.digest in message)
+            + 2 * bool(re.search(rf"(?<![\w.-]){re.escape(familiar)}(?![\w-])", message))
+            + (reference.registry in message)
+        )
+
+    return max(parsed, key=likeness, default=None)
