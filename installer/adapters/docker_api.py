@@ -1,7 +1,7 @@
 """The engine's API by the Docker SDK, over a byte stream that a host dials.
 
-Reads only: containers, images, logs, the engine itself. Importing this module imports the SDK, so it
-is imported when the first question is asked.
+Reads only: containers, images, logs, the engine itself. Importing this module imports the SDK, so
+that it is imported when the first question is asked.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 import docker
 import requests
 import urllib3
+from docker.constants import DEFAULT_DOCKER_API_VERSION
 from docker.errors import APIError, NotFound
 from docker.transport.basehttpadapter import BaseHTTPAdapter
 from urllib3.connection import HTTPConnection
@@ -23,16 +24,13 @@ from installer.ports import ByteStream
 Dial: TypeAlias = Callable[[], ByteStream]
 T = TypeVar("T")
 
-PREFIX = "http://engine"
+PREFIX = "http://engine:2375"
 """Where the stream is mounted; no such name is ever looked up."""
 
 OLDEST = "1.41"
 """Engine 20.10. Newer engines refuse versions that are too old, so the real one is asked for."""
 
 TIMEOUT_S = 60
-
-PROJECT_LABEL = "com.docker.compose.project"
-SERVICE_LABEL = "com.docker.compose.service"
 
 
 class EngineApi:
@@ -160,8 +158,7 @@ def _connect(dial: Dial) -> docker.APIClient:
     adapter = _Adapter(dial)
     client = _make_client(adapter, OLDEST)
     offered = str(client.version(api_version=False)["ApiVersion"])
-    known = docker.constants.DEFAULT_DOCKER_API_VERSION
-    return _make_client(adapter, min(offered, known, key=_version_key))
+    return _make_client(adapter, min(offered, DEFAULT_DOCKER_API_VERSION, key=_version_key))
 
 
 def _make_client(adapter: _Adapter, version: str) -> docker.APIClient:

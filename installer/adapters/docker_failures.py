@@ -18,8 +18,8 @@ from installer.core.errors import (
     IntegrityError,
     PrivilegeError,
     Problem,
-    RemoteIoError,
     Remedy,
+    RemoteIoError,
 )
 
 
@@ -209,7 +209,7 @@ s=${DOCKER_HOST:-unix:///var/run/docker.sock}; s=${s#unix://}
 if [ -S "$s" ] && ! [ -w "$s" ]; then echo denied; else echo stopped; fi
 printf '%s\n' "$said"
 """
-"""Prints `up`, `absent`, `no-compose`, `denied` or `stopped`, then what the engine's client says."""
+"""Prints `up`, `absent`, `no-compose`, `denied` or `stopped`, then what the client says."""
 
 
 def engine_failure(probed: str, account_host: str) -> InstallError:
@@ -251,7 +251,7 @@ _ENGINE: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
     "no-compose": (
         "engine.no_compose",
         "found version: none of the Compose plugin; required version: 2.24 or newer",
-        "install the Compose plugin (docker compose); the legacy program docker-compose is not used",
+        "install the Compose plugin (docker compose); the legacy docker-compose is not used",
         ("docker compose version",),
     ),
     "stopped": (
@@ -262,7 +262,7 @@ _ENGINE: Mapping[str, tuple[str, str, str, tuple[str, ...]]] = {
     ),
     "up": (
         "engine.unstable",
-        "the container engine runs, but broke off its answer: the daemon restarted, or is overloaded",
+        "the container engine broke off its answer: the daemon restarted, or is overloaded",
         "look into the engine's log on the host, then run again to resume",
         ("journalctl -u docker --since -10min",),
     ),

@@ -38,10 +38,10 @@ class Reference:
         return cls(text, registry, repository, tag or ("" if digest else "latest"), digest)
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """The full names by which the engine may list it: by digest if there is one, else by tag."""
+    def key(self) -> str:
+        """The full name to find it by in the engine's list: by digest if it has one, or by tag."""
         full = f"{self.registry}/{self.repository}"
-        return (f"{full}@{self.digest}",) if self.digest else (f"{full}:{self.tag}",)
+        return f"{full}@{self.digest}" if self.digest else f"{full}:{self.tag}"
 
 
 def find_reference(message: str, references: Iterable[str]) -> Reference | None:

@@ -57,7 +57,9 @@ def judge_container(container: Container) -> Failure | None:
 
     if message and container.state in ("created", "exited"):
         if find_cause(message) is Cause.PORT:
-            return failure(0, "deploy.port_taken", _port_text(message), message)
+            return failure(
+                0, "deploy.port_taken", f"cannot be started: {_port_text(message)}", message
+            )
         return failure(0, "deploy.not_started", "cannot be started", message)
     if state.get("OOMKilled"):
         return failure(1, "deploy.out_of_memory", f"ran out of memory (exit status {status})")
@@ -75,20 +77,21 @@ def judge_container(container: Container) -> Failure | None:
     return None
 
 
-def service_problem(project: Project, failure: Failure, lines: Sequence[str]) -> Problem:
+def service_problem(failure: Failure, lines: Sequence[str]) -> Problem:
     """The problem for a failed service, with the last lines of its log."""
     last = "\n".join(lines[-LOG_LINES:])
     told = f"last log lines of {failure.service}:\n{last}" if last else "its log is empty"
-    advice = {
-        "deploy.port_taken": f"find out what uses {_port_text(failure.said)[: -len(' is taken')]} on "
-        "the host and stop it, or give the deployment another address (target.address); then run "
-        "again",
-        "deploy.out_of_memory": f"raise the memory of {failure.service} (sizing) and run again",
-    }.get(
-        failure.code,
+    advice = (
         f"read the last log lines of {failure.service} below for the cause, correct it and run "
-        "again to resume",
+        "again to resume"
     )
+    if failure.code == "deploy.port_taken":
+        advice = (
+            f"find out what holds the port on the host ({failure.what}) and stop it, or give the "
+            "deployment another address (target.address); then run again"
+        )
+    elif failure.code == "deploy.out_of_memory":
+        advice = f"raise the memory of {failure.service} (sizing) and run again"
     listing = "ss -ltnp" if failure.code == "deploy.port_taken" else None
     return Problem(
         code=failure.code,

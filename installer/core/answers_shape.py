@@ -154,10 +154,13 @@ def _choice(path: Path, info: FieldInfo, models: tuple[type[Section], ...]) -> C
         title="Mode",
         help=f"{described}.",
     )
-    variants = {
-        name: Group(path, (model.__doc__ or "").strip(), _children(model, path, (mode_path, name)))
-        for name, model in by_mode.items()
-    }
+    shared = set.intersection(*(set(model.model_fields) for model in models))
+    variants = {}
+    for name, model in by_mode.items():
+        children = _children(model, path, (mode_path, name))
+        everywhere = _children(model, path, None)
+        children |= {key: everywhere[key] for key in shared if key in everywhere}
+        variants[name] = Group(path, (model.__doc__ or "").strip(), children)
     return Choice(path, info.description or path[-1], mode, variants)
 
 

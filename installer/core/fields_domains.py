@@ -77,7 +77,7 @@ def check_public_name(raw: object) -> Verdict:
         raise reject(
             "domain.wildcard_here",
             f"{visible(text)} has a star, and the star is added where it is needed",
-            f"write it without '*.': {text.lstrip('*.')[:LONGEST_NAME] or 'company.com'}",
+            f"write it without the star: {visible(text.lstrip('*.') or 'company.com')}",
         )
     name, concerns = _to_ascii(text)
     if is_address(name):

@@ -23,6 +23,9 @@ from installer.core.report import Report
 
 Write = Callable[[str], None]
 
+MOST_PLACES = 3
+"""Places that one line names; more are counted, and all are in the report."""
+
 _COLOURS = {
     Outcome.PASS: "32",
     Outcome.WARN: "33",
@@ -41,6 +44,7 @@ class Narrator:
         self._verbose = verbose
         self._quiet = quiet
         self._titles: dict[str, str] = {}
+        self._alike: dict[tuple[str, ...], list[CheckResult]] = {}
 
     def __call__(self, stamped: Stamped) -> None:
         """Tell one event."""
@@ -58,25 +62,41 @@ class Narrator:
             eta = f", usually {_duration(event.eta_s)}" if event.eta_s else ""
             yield f"  …     {event.title}{eta}"
         elif isinstance(event, StepFinished):
+            yield from self._flush()
             title = self._titles.get(event.step, event.step)
             yield f"{self._badge(event.outcome)}  {title}{' (changed)' if event.changed else ''}"
         elif isinstance(event, CheckFinished):
-            if self._verbose or event.result.outcome is not Outcome.PASS:
-                yield f"{self._badge(event.result.outcome)}    {describe_check(event.result)}"
+            self._hear(event.result)
         elif isinstance(event, StepOutput) and self._verbose:
             yield f"          {event.line}"
         elif isinstance(event, StepProgress) and self._verbose:
             total = f"/{event.total}" if event.total else ""
             yield f"          {event.done}{total} {event.note}".rstrip()
 
+    def _hear(self, result: CheckResult) -> None:
+        """Keep what is worth a line; findings that differ in their place only become one line."""
+        if self._verbose or result.outcome is not Outcome.PASS:
+            key = (result.outcome, result.id, result.title, result.found)
+            self._alike.setdefault(key, []).append(result)
+
+    def _flush(self) -> Iterator[str]:
+        for results in self._alike.values():
+            places = [result.where for result in results if result.where]
+            where = ", ".join(places[:MOST_PLACES])
+            if len(places) > MOST_PLACES:
+                where = f"{len(places)} places"
+            yield f"{self._badge(results[0].outcome)}    {describe_check(results[0], where)}"
+        self._alike.clear()
+
     def _badge(self, outcome: Outcome) -> str:
         text = f"  {outcome.value:<6}"
         return f"\x1b[{_COLOURS[outcome]}m{text}\x1b[0m" if self._colour else text
 
 
-def describe_check(result: CheckResult) -> str:
+def describe_check(result: CheckResult, where: str | None = None) -> str:
     """One line: what was checked, where, and what was found."""
-    where = f" [{result.where}]" if result.where else ""
+    place = result.where if where is None else where
+    where = f" [{place}]" if place else ""
     found = f": {result.found}" if result.found else ""
     return f"{result.id} {result.title}{where}{found}"
 

@@ -22,6 +22,15 @@ from tests.testbed.places import LABEL, STANDINS, Places, digest_of
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 RECIPE = (Path(layers.__file__).read_bytes(), Path(packages.__file__).read_bytes())
+SKELETON = (
+    # what maintainer scripts would have made
+    Entry("tmp", mode=0o1777),
+    Entry("var/tmp", mode=0o1777),
+    Entry("run"),
+    Entry("var/run", link="/run"),
+    Entry("root", mode=0o700),
+    Entry("etc/nsswitch.conf", b"hosts: files dns\n", 0o644),
+)
 LAUNCHER = """\
 #!/usr/bin/python3
 import sys
@@ -52,7 +61,8 @@ def make_images(places: Places, specs: Iterable[ImageSpec]) -> dict[str, Image]:
 
 def group_key(group: str) -> str:
     """The cache key of a package group's layer."""
-    return digest_of([*RECIPE, packages.SUITE, platform.machine(), *GROUPS["base"], *GROUPS[group]])
+    makings = [*RECIPE, repr(SKELETON), packages.SUITE, platform.machine()]
+    return digest_of([*makings, *GROUPS["base"], *GROUPS[group]])
 
 
 def ensure_groups(places: Places) -> dict[str, Layer]:
@@ -118,9 +128,7 @@ def _cached_layer(places: Places, group: str) -> Layer | None:
 def _base_entries(files: Iterable[Path]) -> list[Entry]:
     box = next(path for path in files if path.name.startswith("busybox-static_"))
     return [
-        Entry("tmp", mode=0o1777),
-        Entry("run"),
-        Entry("etc/nsswitch.conf", b"hosts: files dns\n", 0o644),
+        *SKELETON,
         *(Entry(f"usr/bin/{name}", link="busybox") for name in layers.busybox_applets(box)),
     ]
 
