@@ -13,10 +13,10 @@ from pathlib import Path
 import yaml
 
 from installer import __version__
-from installer.core.answers import Answers
-from installer.core.bundle import Bundle, render
+from installer.core.answers import Answers, to_key
+from installer.core.bundle import Bundle
 from installer.core.catalog import Catalog
-from installer.core.errors import AnswersError, LocalIoError, Problem, Remedy
+from installer.core.errors import AnswersError, LocalIoError, Problem, Remedy, StackError
 from installer.core.events import CheckResult, Outcome
 from installer.core.images import ImageLock, parse_lock
 from installer.core.owner import Owner
@@ -28,6 +28,7 @@ from installer.core.policy import (
     audit_inspect,
     parse_hardening,
 )
+from installer.core.rendering import render
 from installer.core.requirements import Requirements
 from installer.core.secrets import Secret
 from installer.core.segmentation import (
@@ -44,6 +45,8 @@ from installer.resources import data_root
 from installer.stacks import load_catalog, load_templates
 
 SHIPPED_LOCK = "stacks/images.lock.yaml"
+MEMORY_LIMITED = "HD-10"
+"""The assertion about memory limits in `assets/hardening.yaml`."""
 OUTSIDE = "internet"
 """How the segmentation table calls what is not the deployment."""
 
@@ -96,6 +99,8 @@ def draw_up(
     plan = make_plan(answers, stacks.catalog, sizing, _image_lock(answers, stacks.root))
     bundle = render(plan, load_templates(stacks.root, stacks.catalog))
     warned = (*warnings, *sizing.warnings)
+    findings = _audit_bundle(plan, bundle, stacks)
+    _refuse_failed_audit(findings, answers)
     return Job(
         plan=plan,
         bundle=bundle,
@@ -103,7 +108,7 @@ def draw_up(
         probe=stacks.asset("probe.sh").decode(),
         audit_bundle=(
             *(_as_waived(w, answers) for w in {w.code: w for w in warned}.values()),
-            *_audit_bundle(plan, bundle, stacks),
+            *findings,
         ),
         audit_container=_container_audit(plan, stacks),
         owner=owner,
@@ -241,6 +246,45 @@ def _audit_bundle(plan: Plan, bundle: Bundle, stacks: Stacks) -> tuple[CheckResu
         *audit_compose(bundle.document, hardening, context),
         *audit_networks(bundle.document, segmentation, conditions),
     )
+
+
+def _refuse_failed_audit(findings: tuple[CheckResult, ...], answers: Answers) -> None:
+    """A bundle that fails its own audit is not sent.
+
+    Raises:
+        AnswersError: a memory limit of the answers is below what the service needs (HD-10).
+        StackError: the stack is at fault.
+    """
+    failed = [result for result in findings if result.outcome is Outcome.FAIL]
+    too_small = [
+        result
+        for result in failed
+        if result.id == MEMORY_LIMITED and answers.memory_of(result.where or "") is not None
+    ]
+    if too_small:
+        raise AnswersError(
+            *(
+                Problem(
+                    "size.range",
+                    f"the memory limit of {result.where} is too small: {result.found}",
+                    Remedy(f"allow at least {result.expected}, or leave it to the profile"),
+                    where=f"sizing.{to_key(result.where or '')}_memory",
+                )
+                for result in too_small
+            )
+        )
+    if failed:
+        raise StackError(
+            *(
+                Problem(
+                    "stack.audit",
+                    f"{result.id} {result.title}: expected {result.expected}, found {result.found}",
+                    Remedy("correct the service's folder in stacks/compose"),
+                    where=result.where,
+                )
+                for result in failed
+            )
+        )
 
 
 def _container_audit(

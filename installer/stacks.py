@@ -10,9 +10,9 @@ from typing import Any
 import jinja2
 import yaml
 
-from installer.core.bundle import Templates, make_environment
 from installer.core.catalog import Catalog, read_catalog
 from installer.core.errors import Problem, Remedy, StackError
+from installer.core.rendering import Templates, make_environment
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

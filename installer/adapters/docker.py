@@ -241,6 +241,9 @@ class ComposeEngine:
             return self._services_failed(project, services, containers)
         if cause is Cause.MISSING and self._missing_images(project, services):
             return self._image_failure(project, services, done, cause)
+        probed = self._probe()
+        if not probed.startswith("up"):
+            return engine_failure(probed, self._host.name)
         return DeployError(unknown_problem(project, wait_s, done.error_text))
 
     def _services_failed(

@@ -10,10 +10,9 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import paramiko
-
 from installer.adapters.known_hosts import HostKey
 from installer.adapters.ssh_keyfile import load_key, read_public_blob
+from installer.adapters.ssh_library import paramiko
 from installer.adapters.ssh_problems import connect_problem
 from installer.adapters.ssh_target import SshHop, SshTarget
 from installer.core.errors import InstallError, Problem, Remedy, SshAuthError, SshConnectError

@@ -12,11 +12,10 @@ import threading
 import time
 from collections.abc import Sequence
 
-import paramiko
-
 from installer.adapters.become import Start
 from installer.adapters.process import PIECE, Chunk
 from installer.adapters.ssh_connect import Connection
+from installer.adapters.ssh_library import paramiko
 from installer.adapters.ssh_problems import refused_channel
 from installer.adapters.stream import READ, MarkFilter, open_reader
 from installer.core.errors import SshConnectError

@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from typing import TypeAlias
 
-import paramiko
-
 from installer.adapters.known_hosts import (
     ALGORITHMS_BY_TYPE,
     HostKey,
@@ -21,6 +19,7 @@ from installer.adapters.known_hosts import (
     KnownHosts,
 )
 from installer.adapters.ssh_auth import Credentials, authenticate
+from installer.adapters.ssh_library import paramiko
 from installer.adapters.ssh_problems import (
     changed_key,
     connect_problem,

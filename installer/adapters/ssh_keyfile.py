@@ -12,7 +12,6 @@ import os
 import re
 from pathlib import Path
 
-import paramiko
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from installer.adapters.ssh_library import paramiko
 from installer.core.errors import LocalIoError, Problem, Remedy, SshAuthError
 from installer.core.secrets import Secret
 

@@ -1,38 +1,20 @@
-"""The bundle: every file that goes to the target, rendered from a plan, without a secret in it.
+"""What a bundle is: the files that go to the target, their digests, and how two of them differ.
 
-The same plan gives the same bytes; the digest over all of them names the release. Rendering decides
-nothing: decisions are in the plan.
+Says nothing of how the files are made, so that comparing and shipping need no renderer.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
-import yaml
-from jinja2.sandbox import SandboxedEnvironment
-
-from installer.core.compose import (
-    LABEL_RELEASE,
-    Document,
-    assemble_document,
-    assemble_service,
-    dump_document,
-)
-from installer.core.errors import Problem, Remedy, StackError
-from installer.core.plan import Plan
+Document = dict[str, Any]
+"""A compose document, or a part of one."""
 
 MANIFEST_PATH = "manifest.json"
 COMPOSE_PATH = "compose.yaml"
-FRAGMENT = "compose.yaml.j2"
-HEADING = "Made by devplat-install; changes belong into compose.override.yaml"
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,60 +48,6 @@ class Change:
     kind: str  # added, removed, changed
 
 
-@dataclass(frozen=True, slots=True)
-class Templates:
-    """Where templates come from.
-
-    Attributes:
-        baseline: The hardening baseline, parsed.
-        files: Service → its file paths, relative to its folder.
-        read: Bytes of `<service>/<path>`.
-        environment: A Jinja environment over the same folder, by `make_environment`.
-    """
-
-    baseline: Mapping[str, Any]
-    files: Mapping[str, tuple[str, ...]]
-    read: Callable[[str], bytes]
-    environment: SandboxedEnvironment
-
-
-def make_environment(
-    loader: jinja2.BaseLoader, cache: jinja2.BytecodeCache | None = None
-) -> SandboxedEnvironment:
-    """A strict, sandboxed environment: an unknown name is an error, and nothing is escaped."""
-    return SandboxedEnvironment(
-        loader=loader,
-        bytecode_cache=cache,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        auto_reload=False,
-    )
-
-
-def render(plan: Plan, templates: Templates) -> Bundle:
-    """Render every file of every chosen service.
-
-    Raises:
-        StackError: a template is at fault, or a path would leave the bundle.
-    """
-    files: dict[str, BundleFile] = {}
-    services: dict[str, Document] = {}
-    for name in plan.services:
-        own = _render_config(plan, name, templates)
-        files.update(own)
-        body = assemble_service(plan, name, _fragment(plan, name, templates), templates.baseline)
-        body["labels"][LABEL_RELEASE] = _service_release(body, own)
-        services[name] = body
-    document = assemble_document(plan, services)
-    files[COMPOSE_PATH] = BundleFile(dump_document(document, HEADING))
-    release = digest_files(files)[:12]
-    files[MANIFEST_PATH] = BundleFile(_manifest(plan, files, release))
-    return Bundle(dict(sorted(files.items())), document, release)
-
-
 def digest_files(files: Mapping[str, BundleFile]) -> str:
     """SHA-256, in hex, over the sorted lines `mode sha256 path`."""
     return hashlib.sha256("".join(manifest_lines(files)).encode()).hexdigest()
@@ -149,77 +77,3 @@ def file_hashes(bundle: Bundle) -> dict[str, str]:
         for path, file in bundle.files.items()
         if path != MANIFEST_PATH
     }
-
-
-def _render_config(plan: Plan, name: str, templates: Templates) -> dict[str, BundleFile]:
-    files: dict[str, BundleFile] = {}
-    for path in templates.files[name]:
-        if not path.startswith("config/"):
-            continue
-        target = posixpath.join(name, path.removeprefix("config/").removesuffix(".j2"))
-        if posixpath.normpath(target) != target or target.startswith(("/", "..")):
-            raise _template_error(name, f"{path} leads out of the bundle")
-        source = f"{name}/{path}"
-        if path.endswith(".j2"):
-            data = _render_template(plan, name, source, templates).encode()
-        else:
-            data = templates.read(source)
-        if data.strip():  # a template may decide that its file is not wanted
-            files[target] = BundleFile(data, 0o755 if data.startswith(b"#!") else 0o644)
-    return files
-
-
-def _fragment(plan: Plan, name: str, templates: Templates) -> Mapping[str, Any]:
-    text = _render_template(plan, name, f"{name}/{FRAGMENT}", templates)
-    try:
-        fragment = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
-    except yaml.YAMLError as error:
-        raise _template_error(name, f"{FRAGMENT} is not YAML once rendered: {error}") from error
-    if not isinstance(fragment, dict):
-        raise _template_error(name, f"{FRAGMENT} is not a mapping")
-    return fragment
-
-
-def _render_template(plan: Plan, name: str, source: str, templates: Templates) -> str:
-    manifest = plan.manifest(name)
-    options = plan.answers.options_of(manifest.section) if manifest.section else {}
-    try:
-        template = templates.environment.get_template(source)
-        return template.render(plan=plan, service=manifest, options=options)
-    except jinja2.TemplateError as error:
-        place = f"{source}:{getattr(error, 'lineno', None) or '?'}"
-        raise _template_error(name, f"{place}: {error.message}") from error
-
-
-def _service_release(body: Document, config: Mapping[str, BundleFile]) -> str:
-    """Identity of one service's definition and configuration; it changes only when they do.
-
-    A new release therefore recreates only the containers that it changes.
-    """
-    content = json.dumps(body, sort_keys=True) + digest_files(config)
-    return hashlib.sha256(content.encode()).hexdigest()[:12]
-
-
-def _manifest(plan: Plan, files: Mapping[str, BundleFile], release: str) -> bytes:
-    document = {
-        "version": 1,
-        "deployment": plan.deployment,
-        "release": release,
-        "images": dict(sorted(plan.images.items())),
-        "files": {
-            path: {"mode": f"{file.mode:o}", "sha256": hashlib.sha256(file.data).hexdigest()}
-            for path, file in sorted(files.items())
-        },
-    }
-    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
-
-
-def _template_error(name: str, summary: str) -> StackError:
-    return StackError(
-        Problem(
-            code="stack.template",
-            summary=summary,
-            where=name,
-            remedy=Remedy(f"correct the templates in stacks/compose/{name}"),
-        )
-    )

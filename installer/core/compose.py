@@ -14,11 +14,10 @@ from typing import Any
 import yaml
 
 from installer.core.answers_choices import TlsAcme
+from installer.core.bundle import Document
 from installer.core.catalog import ServiceManifest
 from installer.core.errors import Problem, Remedy, StackError
 from installer.core.plan import Plan
-
-Document = dict[str, Any]
 
 LABEL_ROLE = "devplat.role"
 LABEL_RELEASE = "devplat.release"

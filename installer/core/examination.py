@@ -203,9 +203,9 @@ class _Examiner:
         for concern in verdict.concerns:
             self._report(dotted, concern)
         self.found.values[dotted] = verdict.value
-        written = text_of(entry.node)
-        stored = to_text(verdict.value)
-        if not question.rule.private and written != stored:
+        written, stored = text_of(entry.node), to_text(verdict.value)
+        # a number is the same number however it is spelled
+        if question.rule.takes in {"text", "list"} and written != stored:
             self.found.notes.append(
                 Note(dotted, f"{visible(written)} is stored as {visible(stored)}")
             )
@@ -322,13 +322,17 @@ class _Examiner:
     ) -> None:
         path = path or tuple(dotted.split("."))
         entry = self.draft.entries.get(path)
+        # below a field there is nothing, so what is there is blamed and not its value
+        of_key = concern.code == "file.unknown_key" or (
+            concern.code == "file.type" and ".".join(path) != dotted
+        )
         problem = Problem(
             code=concern.code,
             summary=concern.summary,
             remedy=Remedy(concern.remedy),
             where=dotted if concern.index is None else f"{dotted}[{concern.index + 1}]",
             detail=origin_of(entry, path),
-            mark=mark_of(entry, concern, self.draft.key_marks.get(path)),
+            mark=mark_of(entry, concern, self.draft.key_marks.get(path), of_key=of_key),
         )
         self.found.judged.append(Judged(problem, concern.severity, (dotted, *involves)))
 

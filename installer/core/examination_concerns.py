@@ -80,16 +80,7 @@ def unknown_concern(path: Path, known: Mapping[str, Question]) -> Concern:
             f"{show_path(path)} exists only with {'.'.join(mode_path)}: {mode}",
             f"write {'.'.join(mode_path)}: {mode}, or delete the key",
         )
-    prefixes = {".".join(p.split(".")[: len(path)]) for p in known}
-    last = {candidate.rpartition(".")[2]: candidate for candidate in (*prefixes, *known)}
-    siblings = [c for c in prefixes if c.split(".")[:-1] == list(path[:-1])]
-    near = (
-        nearest(dotted, siblings)
-        or nearest(dotted, prefixes)
-        or last.get(path[-1])
-        or nearest(path[-1], last)
-    )
-    near = last.get(near, near) if near else None
+    near = _nearest_path(path, known)
     return Concern(
         "file.unknown_key",
         f"there is no key {show_key(path[-1])}"
@@ -98,6 +89,23 @@ def unknown_concern(path: Path, known: Mapping[str, Question]) -> Concern:
         if near
         else "see which keys exist: devplat-install answers init",
     )
+
+
+def _nearest_path(path: Path, known: Mapping[str, Question]) -> str | None:
+    """The path that was probably meant: the same key elsewhere, or one spelled much like it."""
+    places: dict[str, None] = {}
+    for dotted in known:
+        segments = dotted.split(".")
+        places |= {".".join(segments[:depth]): None for depth in range(1, len(segments) + 1)}
+    by_last: dict[str, str] = {}
+    for place in sorted(places, key=lambda place: place.count(".")):
+        by_last.setdefault(place.rpartition(".")[2], place)
+    parent = path[:-1]
+    siblings = [place for place in places if tuple(place.split(".")[:-1]) == parent]
+    if path[-1] in by_last:
+        return by_last[path[-1]]
+    near = nearest(".".join(path), siblings) or nearest(".".join(path), places)
+    return near or by_last.get(nearest(path[-1], by_last) or "")
 
 
 def show_path(path: Path) -> str:
@@ -116,9 +124,11 @@ def origin_of(entry: Entry | None, path: Path) -> str | None:
     return None
 
 
-def mark_of(entry: Entry | None, concern: Concern, key_mark: Mark | None) -> Mark | None:
+def mark_of(
+    entry: Entry | None, concern: Concern, key_mark: Mark | None, *, of_key: bool
+) -> Mark | None:
     """The place in the file that a concern is about."""
-    if concern.code == "file.unknown_key" or entry is None:
+    if of_key or entry is None:
         return key_mark
     if entry.source is not Source.FILE:
         return None

@@ -177,16 +177,17 @@ class _Builder:
 
     def _start_document(self, event: ev.DocumentStartEvent) -> None:
         if self.roots:
-            self._stop(
-                make_problem(
-                    "file.multiple",
-                    "a second document begins here, and the file must hold one",
-                    "keep one document; delete the line ---",
-                    self._mark(event.start_mark),
-                )
-            )
+            self._stop(self._second_document(self._mark(event.start_mark)))
         if event.tags:
             self._say("file.tag", "a %TAG directive", "delete the directive", event)
+
+    def _second_document(self, mark: Mark) -> Problem:
+        return make_problem(
+            "file.multiple",
+            "a second document begins here, and the file must hold one",
+            "keep one document; delete the line ---",
+            mark,
+        )
 
     def _take_node(self, event: ev.NodeEvent) -> None:
         self.nodes += 1
@@ -308,6 +309,8 @@ class _Builder:
 
     def _syntax(self, error: MarkedYAMLError) -> Problem:
         mark = error.problem_mark or error.context_mark
+        if self.roots and not self.stack:
+            return self._second_document(self._mark(mark))
         if mark is not None and mark.index < len(self.text) and self.text[mark.index] == "\t":
             return make_problem(
                 "file.tab", "a tab stands here, where YAML allows blanks only",

@@ -170,7 +170,11 @@ def answers_documents(draw: st.DrawFn, catalog: Catalog) -> dict[str, Any]:
     document: dict[str, Any] = {"version": 1, "domain": {"base": base}}
     document |= {k: dict(v) for mode in draw(st.lists(st.sampled_from(_MODES), max_size=3))
                  for k, v in mode.items()}  # fmt: skip
-    questions = {q.dotted: q for q in read_form(catalog).questions.values() if not q.when}
+    questions = {
+        path: question
+        for path, question in read_form(catalog).questions.items()
+        if not question.when and not path.endswith(".mode")
+    }
     _put(document, "ssh.host", draw(VALUES["ssh.host"]))
     _put(document, "admin.email", f"{draw(_user)}@{base}")
     for path in draw(st.lists(st.sampled_from(sorted(questions)), max_size=25, unique=True)):

@@ -193,3 +193,15 @@ def test_output_to_a_reader_that_has_gone_is_no_error():
     )  # fmt: skip
     assert done.stdout == "{\n"
     assert "Traceback" not in done.stderr
+
+
+def test_a_memory_limit_below_what_the_service_needs_is_refused(answers, capsys, offline, tmp_path):
+    """HD-10: found by the bundle's own audit, told as an answer."""
+    from tests.golden.render import write_lock
+
+    lock = write_lock(tmp_path / "lock.yaml")
+    path = answers(images={"lock_file": str(lock)}, sizing={"coder_memory": "40M"})
+    assert main(["render", "--answers", path, "--output", str(tmp_path / "out")]) == 3
+    err = capsys.readouterr().err
+    assert "sizing.coder_memory" in err
+    assert not (tmp_path / "out").exists()

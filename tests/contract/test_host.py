@@ -123,7 +123,7 @@ def test_lines_come_as_they_are_printed(host: Host) -> None:
 def test_a_silent_command_gives_heartbeats_every_two_seconds(host: Host) -> None:
     """INV-11: a wait shows that it is waiting."""
     host.run(Command(":"))  # connecting is no part of the command
-    talk = host.stream(Command("sleep 4.5"))
+    talk = host.stream(Command("sleep 3.5"))
     before = time.monotonic()
     gaps, beats = [], 0
     for line in talk:
@@ -147,7 +147,7 @@ def test_a_command_silent_for_its_limit_is_given_up(host: Host) -> None:
 
 
 def test_output_resets_the_limit_of_silence(host: Host) -> None:
-    done = host.run(Command("for i in 1 2 3 4; do echo $i; sleep 1; done", timeout_s=3))
+    done = host.run(Command("for i in 1 2 3 4; do echo $i; sleep 0.8; done", timeout_s=2))
     assert done.stdout.split() == [b"1", b"2", b"3", b"4"]
 
 

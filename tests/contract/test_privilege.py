@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,24 @@ def test_a_wrong_password_is_refused_before_any_input_is_sent(sudo: Path) -> Non
     assert caught.value.problems[0].code == "privilege.sudo_password"
     assert "wrong-canary" not in text_of(caught.value)
     assert "first line" not in (sudo / "log").read_text()
+
+
+def test_input_is_not_touched_when_sudo_refuses_later(sudo: Path) -> None:
+    """F-017: the password was right once, and is not any more."""
+    (sudo / "rule").write_text("password")
+    host = LocalHost(become="sudo", become_password=Secret(PASSWORD))
+    host.run(ASK)
+    (sudo / "rule").write_text("nobody")
+    taken: list[bytes] = []
+
+    def data() -> Iterator[bytes]:
+        taken.append(b"secret-canary\n")
+        yield taken[-1]
+
+    with pytest.raises(PrivilegeError):
+        host.run(Command("cat", stdin=data(), privileged=True, timeout_s=5))
+    assert taken == []
+    assert "secret-canary" not in (sudo / "log").read_text()
 
 
 def test_a_dialled_stream_by_sudo_with_password_starts_clean(sudo: Path) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
-from installer.core.bundle import Bundle, render
+from installer.core.bundle import Bundle
 from installer.core.catalog import Catalog
 from installer.core.draft import from_file, validate
 from installer.core.images import ImageLock, lock_keys
 from installer.core.plan import Plan, make_plan
+from installer.core.rendering import render
 from installer.core.sizing import SizingRequest, make_sizing
 from installer.core.sizing_table import parse_sizing
 from installer.stacks import load_catalog, load_templates

@@ -178,20 +178,22 @@ def hash_password(password: str, salt: str = "") -> str:
     )
 
 
+def signed_in(connection: Any, request: Request) -> str | None:
+    """The user whose name and password a request carries."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    name, _, password = base64.b64decode(value).decode("utf-8", "replace").partition(":")
+    rows = sql(connection, 'SELECT passwd FROM "user" WHERE name=%s', name)
+    if not rows or hash_password(password, rows[0][0].split(":")[0]) != rows[0][0]:
+        return None
+    return name
+
+
 def make_app(ini: configparser.ConfigParser, connection: Any) -> App:
     """The server's routes."""
     app = App("gitea", VERSION)
     private = ini.get("service", "REQUIRE_SIGNIN_VIEW", fallback="false") in ("true", "expensive")
-
-    def user_of(request: Request) -> str | None:
-        scheme, _, value = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "basic":
-            return None
-        name, _, password = base64.b64decode(value).decode("utf-8", "replace").partition(":")
-        rows = sql(connection, 'SELECT passwd FROM "user" WHERE name=%s', name)
-        if not rows or hash_password(password, rows[0][0].split(":")[0]) != rows[0][0]:
-            return None
-        return name
 
     def health(_: Request) -> Answer:
         try:
@@ -212,12 +214,12 @@ def make_app(ini: configparser.ConfigParser, connection: Any) -> App:
         return Answer(body=f"gitea_users {count}\ngitea_repositories 0\n".encode())
 
     def version(request: Request) -> Answer:
-        if private and not user_of(request):
+        if private and not signed_in(connection, request):
             return Answer(403, {"message": "Only signed in user is allowed to call APIs."})
         return Answer(body={"version": VERSION})
 
     def me(request: Request) -> Answer:
-        name = user_of(request)
+        name = signed_in(connection, request)
         if not name:
             return Answer(401, {"message": "token is required"})
         admin = sql(connection, 'SELECT is_admin FROM "user" WHERE name=%s', name)[0][0]

@@ -57,7 +57,7 @@ if [ "$1" = postgres ]; then
   chmod 700 "$PGDATA" || true
   if [ "$(id -u)" = 0 ]; then
     chown -R postgres:postgres "$PGDATA" /var/run/postgresql
-    exec setuidgid postgres "$0" "$@"
+    exec gosu postgres "$0" "$@"
   fi
   if [ ! -s "$PGDATA/PG_VERSION" ]; then initialise; fi
 fi

@@ -5,18 +5,14 @@ ACME (an ACME router gets a self-signed certificate, as before the first issuanc
 
 from __future__ import annotations
 
-import http.client
-import ipaddress
 import json
 import os
-import socket
 import ssl
 import threading
 import time
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,11 +20,11 @@ from typing import Any
 from standin import App, Refused, run_program, say, split_address, wait_for_signal
 from traefik_config import Dynamic, Router, read_dynamic, read_static
 from traefik_middleware import Exchange, Middleware, Reply, make_middleware, redirect
+from traefik_proxy import access_line, forward, forwarded_headers
 from traefik_tls import make_contexts
 
 VERSION = "v3.7.14-stand-in"
 SEARCH = [Path(f"/etc/traefik/traefik.{end}") for end in ("yml", "yaml")]
-HOP = {"connection", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding"}
 NOT_FOUND = Reply(404, b"404 page not found\n")
 
 
@@ -107,6 +103,16 @@ class Edge:
         options = {"permanent": target.get("permanent", True)}
         return redirect(exchange, f"{scheme}://{exchange.host}{port}{exchange.target}", options)
 
+    def internal(self, point: str, path: str) -> bytes | None:
+        """What ping and metrics answer on their entry point; None for anything else."""
+        ping = self.static.get("ping")
+        prometheus = (self.static.get("metrics") or {}).get("prometheus")
+        if ping is not None and ping.get("entryPoint") == point and path == "/ping":
+            return b"OK"
+        if prometheus and prometheus.get("entryPoint") == point and path == "/metrics":
+            return self.metrics()
+        return None
+
     def metrics(self) -> bytes:
         """A little of what Traefik shows Prometheus."""
         return (
@@ -114,22 +120,6 @@ class Edge:
             f"traefik_config_last_reload_success {self.loaded_at:.0f}\n"
             "traefik_open_connections 0\n"
         ).encode()
-
-
-def forward(url: str, exchange: Exchange, body: bytes) -> Reply:
-    """Pass a request to a service; 502 when it does not answer."""
-    where = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(where.hostname or "", where.port or 80, timeout=60)
-    try:
-        connection.request(exchange.method, exchange.target, body or None, exchange.headers)
-        answer = connection.getresponse()
-        data = answer.read()
-    except OSError:
-        return Reply(502, b"Bad Gateway")
-    finally:
-        connection.close()
-    kept = [(k, v) for k, v in answer.getheaders() if k.lower() not in {*HOP, "content-length"}]
-    return Reply(answer.status, data, tuple(kept))
 
 
 def make_handler(edge: Edge, point: str) -> type[BaseHTTPRequestHandler]:
@@ -151,7 +141,7 @@ def make_handler(edge: Edge, point: str) -> type[BaseHTTPRequestHandler]:
             host = headers.get("host", "").rpartition("]")[2].split(":")[0].lower()
             exchange = Exchange(
                 self.command, host, urllib.parse.unquote(self.path.split("?")[0]), self.path,
-                client, secure, _forwarded(headers, client, secure, trusted), len(body),
+                client, secure, forwarded_headers(headers, client, secure, trusted), len(body),
             )  # fmt: skip
             reply, router = edge.serve(point, exchange, body)
             for done in exchange.finish:
@@ -162,13 +152,7 @@ def make_handler(edge: Edge, point: str) -> type[BaseHTTPRequestHandler]:
         do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do
 
         def internal(self) -> bool:
-            ping, metrics = edge.static.get("ping"), edge.static.get("metrics") or {}
-            prometheus = metrics.get("prometheus")
-            answer = None
-            if ping is not None and ping.get("entryPoint") == point and self.path == "/ping":
-                answer = b"OK"
-            if prometheus and prometheus.get("entryPoint") == point and self.path == "/metrics":
-                answer = edge.metrics()
+            answer = edge.internal(point, self.path)
             if answer is not None:
                 self.send_response_only(200)
                 self.send_header("Content-Length", str(len(answer)))
@@ -191,56 +175,16 @@ def make_handler(edge: Edge, point: str) -> type[BaseHTTPRequestHandler]:
         def log(
             self, exchange: Exchange, reply: Reply, router: Router | None, start: float
         ) -> None:
-            if edge.static.get("accessLog") is None:
-                return
-            fields = edge.static["accessLog"].get("fields") or {}
-            query = (fields.get("queryParameters") or {}).get("defaultMode", "keep")
-            path = exchange.path if query == "drop" else exchange.target
-            line = {
-                "ClientHost": exchange.client,
-                "RequestHost": exchange.host,
-                "RequestMethod": exchange.method,
-                "RequestPath": path,
-                "DownstreamStatus": reply.status,
-                "Duration": int((time.time() - start) * 1e9),
-                "RouterName": f"{router.name}@file" if router else "-",
-                "entryPointName": point,
-                "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            }
-            names = (fields.get("headers") or {}).get("names") or {}
-            for name, mode in names.items():
-                if name.lower() in exchange.headers and mode != "drop":
-                    value = exchange.headers[name.lower()] if mode == "keep" else "REDACTED"
-                    line[f"request_{name}"] = value
-            say(json.dumps(line))
+            settings = edge.static.get("accessLog")
+            if settings is not None:
+                line = access_line(settings.get("fields") or {}, exchange, reply, router)
+                line |= {"Duration": int((time.time() - start) * 1e9), "entryPointName": point}
+                say(json.dumps(line))
 
         def log_message(self, *_: object) -> None:
             pass
 
     return Handler
-
-
-def _forwarded(
-    headers: dict[str, str], client: str, secure: bool, options: Mapping[str, Any]
-) -> dict[str, str]:
-    """The headers for the service: hop-by-hop gone, X-Forwarded-* from trusted clients only."""
-    trusted = bool(options.get("insecure")) or any(
-        ipaddress.ip_address(client) in ipaddress.ip_network(item)
-        for item in options.get("trustedIPs") or []
-    )
-    kept = {
-        name: value
-        for name, value in headers.items()
-        if name not in HOP and (trusted or not name.startswith(("x-forwarded-", "x-real-ip")))
-    }
-    before = kept.get("x-forwarded-for")
-    kept["x-forwarded-for"] = f"{before}, {client}" if before else client
-    kept.setdefault("x-forwarded-proto", "https" if secure else "http")
-    kept.setdefault("x-forwarded-host", headers.get("host", ""))
-    kept.setdefault("x-forwarded-port", "443" if secure else "80")
-    kept.setdefault("x-real-ip", client)
-    kept["x-forwarded-server"] = socket.gethostname()
-    return kept
 
 
 class Listener(ThreadingHTTPServer):

@@ -40,11 +40,7 @@ def check_keys(document: Any, known: Any, where: str) -> None:
     if known == "*" or document is None:
         return
     if isinstance(known, str):
-        good = isinstance(document, TYPES[known])
-        if isinstance(document, bool) and known != "boolean":
-            good = False
-        if not good:
-            raise Refused(f"{where}: {document!r} is no {known}")
+        _check_scalar(document, known, where)
     elif "[]" in known:
         if not isinstance(document, list):
             raise Refused(f"{where}: want a list")
@@ -58,6 +54,12 @@ def check_keys(document: Any, known: Any, where: str) -> None:
             check_keys(value, below, f"{where}.{key}")
     elif document is not True or known:  # `tls: true` is a way to write `tls: {}`
         raise Refused(f"{where}: want a mapping")
+
+
+def _check_scalar(value: Any, kind: str, where: str) -> None:
+    good = isinstance(value, TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
+    if not good:
+        raise Refused(f"{where}: {value!r} is no {kind}")
 
 
 def read_static(path: Path) -> dict[str, Any]:

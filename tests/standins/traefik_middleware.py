@@ -14,6 +14,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+SWITCHED_HEADERS = (
+    ("contentTypeNosniff", "X-Content-Type-Options", "nosniff"),
+    ("frameDeny", "X-Frame-Options", "DENY"),
+    ("browserXssFilter", "X-XSS-Protection", "1; mode=block"),
+)
+VALUED_HEADERS = (
+    ("customFrameOptionsValue", "X-Frame-Options"),
+    ("referrerPolicy", "Referrer-Policy"),
+    ("permissionsPolicy", "Permissions-Policy"),
+    ("contentSecurityPolicy", "Content-Security-Policy"),
+)
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -88,34 +99,31 @@ def _source(exchange: Exchange, options: Mapping[str, Any]) -> str:
     return exchange.client
 
 
+def _security_headers(options: Mapping[str, Any], secure: bool) -> dict[str, str]:
+    out = {}
+    sts = options.get("stsSeconds")
+    if sts and (secure or options.get("forceSTSHeader")):
+        text = f"max-age={sts}"
+        text += "; includeSubDomains" if options.get("stsIncludeSubdomains") else ""
+        text += "; preload" if options.get("stsPreload") else ""
+        out["Strict-Transport-Security"] = text
+    for key, name, value in SWITCHED_HEADERS:
+        if options.get(key):
+            out[name] = value
+    for key, name in VALUED_HEADERS:
+        if options.get(key):
+            out[name] = str(options[key])
+    return out
+
+
 def _headers(options: Mapping[str, Any]) -> Middleware:
     def apply(exchange: Exchange) -> None:
-        out = exchange.answer_headers
-        sts = options.get("stsSeconds")
-        if sts and (exchange.secure or options.get("forceSTSHeader")):
-            text = f"max-age={sts}"
-            text += "; includeSubDomains" if options.get("stsIncludeSubdomains") else ""
-            text += "; preload" if options.get("stsPreload") else ""
-            out["Strict-Transport-Security"] = text
-        if options.get("contentTypeNosniff"):
-            out["X-Content-Type-Options"] = "nosniff"
-        if options.get("frameDeny"):
-            out["X-Frame-Options"] = "DENY"
-        if options.get("browserXssFilter"):
-            out["X-XSS-Protection"] = "1; mode=block"
-        for key, name in (
-            ("customFrameOptionsValue", "X-Frame-Options"),
-            ("referrerPolicy", "Referrer-Policy"),
-            ("permissionsPolicy", "Permissions-Policy"),
-            ("contentSecurityPolicy", "Content-Security-Policy"),
-        ):
-            if options.get(key):
-                out[name] = str(options[key])
+        exchange.answer_headers |= _security_headers(options, exchange.secure)
         for name, value in (options.get("customResponseHeaders") or {}).items():
             if value == "":
                 exchange.removed.add(name.lower())
             else:
-                out[name] = str(value)
+                exchange.answer_headers[name] = str(value)
         for name, value in (options.get("customRequestHeaders") or {}).items():
             if value == "":
                 exchange.headers.pop(name.lower(), None)

@@ -5,7 +5,7 @@ set -e
 if [ "${1#-}" != "$1" ] || [ "${1%.conf}" != "$1" ]; then set -- valkey-server "$@"; fi
 if [ "$1" = valkey-server ] && [ "$(id -u)" = 0 ]; then
   find . \! -user valkey -exec chown valkey '{}' +
-  exec setuidgid valkey "$0" "$@"
+  exec gosu valkey "$0" "$@"
 fi
 umask 0077
 # shellcheck disable=SC2086

@@ -21,6 +21,7 @@ from tests.testbed.engine import ensure_engine
 from tests.testbed.hosts import Host
 from tests.testbed.places import LABEL, Places, find_places
 
+STATE_VERSION = 2
 SUBNETS = tuple(f"10.213.{number}.0/24" for number in range(256))
 """Where a run's network may lie: away from the engine's own pools and from the product's."""
 
@@ -70,6 +71,7 @@ class Testbed:
     def as_json(self) -> dict[str, Any]:
         """The state as `up` prints it."""
         return {
+            "version": STATE_VERSION,
             "run": self.run_id,
             "directory": str(self.folder),
             "network": {"name": self.network, "subnet": self.subnet},
@@ -140,6 +142,8 @@ def load(run_id: str) -> Testbed | None:
         state = json.loads((folder / "state.json").read_text())
     except FileNotFoundError:
         return None
+    if state.get("version") != STATE_VERSION:
+        return None  # of an older test-bed: `up` makes it anew
     if attempt(["docker", "network", "inspect", state["network"]["name"]])[0] != 0:
         return None
     running = set(

@@ -17,8 +17,8 @@ from tests.testbed.places import ROOT, STANDINS
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "base": ("libc6", "base-files", "busybox-static", "netbase", "ca-certificates", "tini"),
     "python": ("python3", "python3-yaml", "python3-psycopg2", "curl", "dumb-init", "openssl"),
-    "postgres": ("postgresql-17", "postgresql-client-17"),
-    "valkey": ("valkey-server", "valkey-tools"),
+    "postgres": ("postgresql-17", "postgresql-client-17", "gosu"),
+    "valkey": ("valkey-server", "valkey-tools", "gosu"),
     "registry": ("docker-registry",),
 }
 """Package groups; each is one layer on top of `base`, without what `base` already holds."""

@@ -61,7 +61,7 @@ def make_images(places: Places, specs: Iterable[ImageSpec]) -> dict[str, Image]:
 
 def group_key(group: str) -> str:
     """The cache key of a package group's layer."""
-    makings = [*RECIPE, repr(SKELETON), packages.SUITE, platform.machine()]
+    makings: list[bytes | str] = [*RECIPE, repr(SKELETON), packages.SUITE, platform.machine()]
     return digest_of([*makings, *GROUPS["base"], *GROUPS[group]])
 
 

@@ -129,6 +129,7 @@ def _fill(store: Path, server: Image, todo: Mapping[str, Image]) -> None:
         address = docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", container)
         client = _wait_for(address)
         digests = {name: client.push(name, image) for name, image in sorted(todo.items())}
+        client.connection.close()
     finally:
         docker("stop", "-t", "5", container)
     (store / "lock.json").write_text(json.dumps(digests, indent=1, sort_keys=True))
@@ -148,12 +149,13 @@ def _prune(places: Places) -> None:
 
 def _wait_for(address: str) -> _Client:
     deadline = time.monotonic() + 20
+    client = _Client(address)
     while True:
         try:
-            client = _Client(address)
             if client.request("GET", "/v2/")[0] == 200:
                 return client
         except OSError:
+            client.connection.close()
             if time.monotonic() > deadline:
                 raise TestbedError(f"the registry at {address}:5000 does not answer") from None
             time.sleep(0.1)

@@ -79,6 +79,11 @@ def test_the_state_file_gives_the_run_back(testbed, module_host):
     assert bed.load("no-such-run") is None
 
 
+def test_a_state_file_of_another_version_is_no_run(testbed, monkeypatch):
+    monkeypatch.setattr(bed, "STATE_VERSION", bed.STATE_VERSION + 1)
+    assert bed.load(testbed.run_id) is None
+
+
 def test_removing_a_run_leaves_nothing_that_carries_its_label(testbed):
     run_id = testbed.run_id + "x"
     made = bed.up(run_id, 1)

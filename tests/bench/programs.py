@@ -1,0 +1,55 @@
+"""Runs one program to its end and times it, with a clean environment and warm byte code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.figures import ContenderError
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ("PATH", "LANG", "TERM", "TMPDIR")
+TIME_LIMIT_S = 120
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What a program gets: nothing of this machine's settings, a home of its own."""
+    # PYTHONDONTWRITEBYTECODE, as some build machines set it, would be measured instead of us.
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return {**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+
+
+def run(argv: Sequence[str], home: Path) -> tuple[float, str]:
+    """Seconds from start to end, and what was printed.
+
+    Raises:
+        ContenderError: it failed, or took longer than two minutes.
+    """
+    begun = time.perf_counter()
+    try:
+        done = subprocess.run(
+            argv,
+            env=environment(home),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIME_LIMIT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ContenderError(f"{argv[0]}: not done after {TIME_LIMIT_S} s") from error
+    seconds = time.perf_counter() - begun
+    if done.returncode != 0:
+        complaint = done.stderr.strip()[-600:] or "no message"
+        raise ContenderError(f"{' '.join(argv)[:200]}: status {done.returncode}: {complaint}")
+    return seconds, done.stdout
+
+
+def product() -> list[str]:
+    """The product's own command, as installed beside this interpreter."""
+    script = Path(sys.executable).with_name("devplat-install")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "installer"]
