@@ -23,6 +23,9 @@ MAX_SCRIPT_BYTES = 90_000
 
 _ENVIRONMENT = 'LC_ALL=C PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"; export LC_ALL PATH; '
 
+NOT_ROOT = 113
+"""Status of a script that was to run as root by an account that is not; sh uses others."""
+
 _FIND_GROUP = "g=; [ -r /proc/self/stat ] && read -r a a a a g a </proc/self/stat; "
 """proc(5): the fifth field is the process group; empty where there is no such file."""
 
@@ -31,6 +34,7 @@ class Way(StrEnum):
     """How a command is run."""
 
     DIRECT = "direct"
+    ROOT = "root"  # directly, and only when the account turns out to be root
     SUDO = "sudo"
     SUDO_PASSWORD = "sudo-password"
 
@@ -74,7 +78,9 @@ def make_start(script: str, way: Way, password: Secret | None = None) -> Start:
     )
     line, guard = b"", b""
     prefix = ""
-    if way is Way.SUDO:
+    if way is Way.ROOT:
+        body = f'[ "$(id -u)" = 0 ] || exit {NOT_ROOT}; {body}'
+    elif way is Way.SUDO:
         prefix = "env LC_ALL=C sudo -n -- "
     elif way is Way.SUDO_PASSWORD and password is not None:
         # -k with a command ignores cached credentials and leaves none behind.
@@ -167,6 +173,12 @@ def refuse_start(probe: Probe, host: str, said: str, *, with_password: bool) -> 
     what = "is refused by sudo" + (" with the password given" if with_password else "")
     told = Probe(probe.uid, probe.account, probe.sudo, said)
     return PrivilegeError(_refusal(code, what, told, host))
+
+
+def refuse_account(account: str, host: str) -> PrivilegeError:
+    """The error for an account that is root by its name alone."""
+    probe = Probe(-1, account, "unknown", "")
+    return PrivilegeError(_refusal("privilege.not_root", "is not root", probe, host))
 
 
 def _refusal(code: str, what: str, probe: Probe, host: str) -> Problem:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from installer.adapters.become import (
+    NOT_ROOT,
     PROBE,
     Become,
     Probe,
@@ -18,6 +19,7 @@ from installer.adapters.become import (
     choose_way,
     make_end_script,
     make_start,
+    refuse_account,
     refuse_start,
 )
 from installer.adapters.process import Launch, Refusal
@@ -35,10 +37,20 @@ RunLaunch: TypeAlias = Callable[[Launch, float], Completed]
 
 
 class Privilege:
-    """The ways of one account on one host."""
+    """The ways of one account on one host.
+
+    An account named root is taken at its word, which saves the question; each of its privileged
+    scripts makes sure of it before it begins.
+    """
 
     def __init__(
-        self, host: str, become: Become, password: Secret | None, run: RunLaunch, refusal: Refusal
+        self,
+        host: str,
+        become: Become,
+        password: Secret | None,
+        run: RunLaunch,
+        refusal: Refusal,
+        account: str | None = None,
     ) -> None:
         self._host = host
         self._become = become
@@ -48,6 +60,8 @@ class Privilege:
         self._lock = threading.RLock()
         self._ending = threading.Lock()
         self._known: tuple[Probe, Way] | None = None
+        if account == "root" and become != "sudo":
+            self._known = Probe(0, account, "unknown", ""), Way.ROOT
 
     def launch(self, script: str, *, privileged: bool) -> Launch:
         """How to start `script`, and what to do when it does not begin or is left early.
@@ -86,7 +100,11 @@ class Privilege:
         if way is Way.DIRECT:
             return self._plain_refusal
 
-        def refusal(_status: int, said: str) -> InstallError:
+        def refusal(status: int, said: str) -> InstallError:
+            if way is Way.ROOT:
+                if status == NOT_ROOT:
+                    return refuse_account(probe.account, self._host)
+                return self._plain_refusal(status, said)
             with_password = way is Way.SUDO_PASSWORD
             return refuse_start(probe, self._host, said, with_password=with_password)
 

@@ -61,6 +61,7 @@ class SshHost:
             target.become_password,
             self._run_launch,
             self._broken_shell,
+            target.user,
         )
 
     def __enter__(self) -> SshHost:

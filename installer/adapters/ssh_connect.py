@@ -42,6 +42,25 @@ SUPPORTED = tuple(name for names in ALGORITHMS_BY_TYPE.values() for name in name
 Wire: TypeAlias = "socket.socket | paramiko.Channel"
 
 
+class _PromptSocket(socket.socket):
+    """A socket that acknowledges at once what was received.
+
+    The server's side has no TCP_NODELAY before a session begins: its second small message waits
+    until the first is acknowledged, which takes 40 ms when that is delayed. Linux forgets the
+    option, so that it is set again with each read.
+    """
+
+    def __init__(self, wire: socket.socket) -> None:
+        timeout = wire.gettimeout()
+        super().__init__(wire.family, wire.type, wire.proto, fileno=wire.detach())
+        self.settimeout(timeout)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if hasattr(socket, "TCP_QUICKACK"):
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        return super().recv(size, flags)
+
+
 class Connection:
     """A chain of transports, the last of which reaches the target."""
 
@@ -139,7 +158,7 @@ def _open_socket(hop: SshHop, timeout_s: float) -> socket.socket:
         ) from error
     # Without it Nagle's algorithm waits for delayed acknowledgements: 45 ms per small exchange.
     wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return wire
+    return _PromptSocket(wire)
 
 
 def _open_tunnel(before: paramiko.Transport, hop: SshHop, timeout_s: float) -> paramiko.Channel:

@@ -167,7 +167,7 @@ class DatabaseExternal(Section):
     ] = about(
         "URL",
         "As text without a password, or by reference.",
-        "postgres://coder@db.company.com:5432/coder?sslmode=verify-full",
+        "postgres://devplat@db.company.com:5432/devplat?sslmode=verify-full",
     )
     password: OptionalSecret = about(
         "Password", "Reference to it, when the URL has none.", default=None

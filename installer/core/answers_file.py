@@ -7,6 +7,7 @@ reads back to the same answers, and `dump` writes again to the same bytes.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,8 +54,10 @@ def _document(answers: Answers) -> dict[str, Any]:
     pending: list[tuple[Any, dict[str, Any]]] = [(answers, document)]
     while pending:
         model, place = pending.pop(0)
-        for name, info in type(model).model_fields.items():
-            value = getattr(model, name)
+        fields = type(model).model_fields
+        # what a section is decides what else is in it, so it comes first
+        for name in sorted(fields, key=lambda name: name != "mode"):
+            info, value = fields[name], getattr(model, name)
             key = info.alias or name
             if hasattr(type(value), "model_fields"):
                 place[key] = {}
@@ -174,7 +177,11 @@ def _skeleton_question(question: Question, depth: int, *, off: bool) -> Iterator
     choices = f" One of: {', '.join(question.rule.choices)}." if question.rule.choices else ""
     examples = f" Example: {format_value(question.examples[0])}" if question.examples else ""
     need = " Required." if question.required else ""
-    yield f"{pad}# {question.title}: {question.help}{need}{choices}{examples}"
+    text = f"{question.title}: {question.help}{need}{choices}{examples}"
+    # further lines are set in, so that none looks like a key that is commented out
+    yield from textwrap.wrap(
+        text, 100, initial_indent=f"{pad}# ", subsequent_indent=f"{pad}#   ", break_long_words=False
+    )
     key = question.path[-1]
     if question.required and not off:
         yield f"{pad}{key}:"

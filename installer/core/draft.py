@@ -22,7 +22,6 @@ from installer.core.examination import (
     Judged,
     Note,
     examine,
-    nest,
 )
 from installer.core.examination_concerns import SECRET_INLINE
 from installer.core.fields import Severity
@@ -149,7 +148,7 @@ def _error(problems: list[Problem]) -> AnswersError | TlsError:
 
 
 def _make_answers(found: Examination) -> Answers:
-    document = nest(found.values, found.form)
+    document = _nest(found)
     for path, mode in found.modes.items():
         place = document
         for segment in path:
@@ -169,3 +168,16 @@ def _make_answers(found: Examination) -> Answers:
                 Remedy("report this as a defect of the installer, with the answers file"),
             )
         ) from error
+
+
+def _nest(found: Examination) -> dict[str, Any]:
+    """Values by path as the nested document that the model is made of."""
+    document: dict[str, Any] = {}
+    for question in found.form.questions.values():
+        if question.dotted not in found.values:
+            continue
+        place = document
+        for segment in question.path[:-1]:
+            place = place.setdefault(segment, {})
+        place[question.path[-1]] = found.values[question.dotted]
+    return document

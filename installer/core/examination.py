@@ -335,16 +335,3 @@ class _Examiner:
             mark=mark_of(entry, concern, self.draft.key_marks.get(path), of_key=of_key),
         )
         self.found.judged.append(Judged(problem, concern.severity, (dotted, *involves)))
-
-
-def nest(values: Mapping[str, Any], form: Form) -> dict[str, Any]:
-    """Values by path as the nested document that the model is made of."""
-    document: dict[str, Any] = {}
-    for question in form.questions.values():
-        if question.dotted not in values:
-            continue
-        place = document
-        for segment in question.path[:-1]:
-            place = place.setdefault(segment, {})
-        place[question.path[-1]] = values[question.dotted]
-    return document

@@ -99,7 +99,7 @@ def check_wildcard(raw: object) -> Verdict:
         raise reject(
             "domain.wildcard_form",
             f"{visible(text)} does not begin with '*.'",
-            "write '*.' and the host whose sub-names are meant, as *.coder.company.com",
+            "write '*.' and the host whose sub-names are meant, as *.apps.company.com",
         )
     verdict = check_public_name(text[2:])
     return Verdict(f"*.{verdict.value}", verdict.concerns)

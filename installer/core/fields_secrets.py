@@ -127,58 +127,12 @@ def check_admin_password(value: str) -> None:
 
 
 _LEET = str.maketrans("013457@$!|", "oieastasil")
-_WORDS = [
-    "administrator",
-    "password",
-    "passwort",
-    "passw",
-    "passwd",
-    "princess",
-    "sunshine",
-    "football",
-    "baseball",
-    "superman",
-    "iloveyou",
-    "trustno",
-    "welcome",
-    "letmein",
-    "whatever",
-    "computer",
-    "internet",
-    "starwars",
-    "pokemon",
-    "michael",
-    "charlie",
-    "jordan",
-    "monkey",
-    "dragon",
-    "master",
-    "shadow",
-    "secret",
-    "summer",
-    "winter",
-    "spring",
-    "autumn",
-    "qwerty",
-    "qwertz",
-    "azerty",
-    "changeme",
-    "default",
-    "testing",
-    "devplat",
-    "company",
-    "login",
-    "admin",
-    "hello",
-    "guest",
-    "coder",
-    "love",
-    "root",
-    "test",
-    "user",
-    "pass",
-    "abc",
-]
+_WORDS = """
+administrator password passwort passw passwd princess sunshine football baseball superman iloveyou
+trustno welcome letmein whatever computer internet starwars pokemon michael charlie jordan monkey
+dragon master shadow secret summer winter spring autumn qwerty qwertz azerty changeme default
+testing devplat company login admin hello guest love root test user pass abc
+"""
 _ROWS = (
     "01234567890123456789", "abcdefghijklmnopqrstuvwxyz", "qwertyuiop", "qwertzuiop", "azertyuiop",
     "asdfghjkl", "zxcvbnm", "yxcvbnm",
@@ -204,7 +158,7 @@ def _without_common(text: str) -> str:
         for length in range(len(row), 2, -1):
             for start in range(len(row) - length + 1):
                 text = text.replace(row[start : start + length], "\0")
-    for word in _WORDS:
+    for word in _WORDS.split():
         text = text.replace(word, "\0")
     text = re.sub(r"(.)\1{2,}", "\0", text)
     return re.sub(r"(?:19|20)[0-9]{2}|\0", "", text)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from installer.core.bundle import Bundle, BundleFile, manifest_lines
@@ -18,6 +19,8 @@ from installer.ports import Host
 
 CHUNK = 256 * 1024
 """Bytes per write; larger pieces are copied again and again by the SSH library."""
+SQUEEZED_BYTES = 1024 * 1024
+"""Largest archive that is compressed."""
 SUMS = ".sums"
 
 OVERRIDE_SEED = b"""\
@@ -45,9 +48,7 @@ def release_step(host: Host, layout: Layout, bundle: Bundle) -> Step:
     directory = layout.release(bundle.release)
     part = f"{layout.releases}/.{bundle.release}.part"
     edited = f"{layout.releases}/{bundle.release}.edited"
-    sums = "".join(
-        f"{hashlib.sha256(file.data).hexdigest()}  {path}\n" for path, file in bundle.files.items()
-    ).encode()
+    wanted = manifest_lines(bundle.files)
 
     def is_shipped() -> bool:
         script = (
@@ -55,16 +56,16 @@ def release_step(host: Host, layout: Layout, bundle: Bundle) -> Step:
             "find . -type f -exec sha256sum {} +\necho --\n"
             "find . -type f -exec stat -c '%a %n' {} +"
         )
-        return parse_listing(run_root(host, script).text) == set(manifest_lines(bundle.files))
+        return parse_listing(run_root(host, script).text) == set(wanted)
 
     def ship() -> Run[None]:
-        data = pack({**bundle.files, SUMS: BundleFile(sums)})
+        data, unpack = squeeze(pack({**bundle.files, SUMS: BundleFile(sums_of(wanted))}))
         yield StepProgress("ship.release", 0, len(data), f"{len(bundle.files)} files")
         run_root(
             host,
             f"umask 022\nmkdir -p -m 0755 {quote(layout.releases)}\n"
             f"rm -rf {quote(part)}\nmkdir {quote(part)}\ncd {quote(part)}\n"
-            f"tar -xpf - --no-same-owner\nsha256sum -c {SUMS} >/dev/null\nrm {SUMS}\n"
+            f"{unpack} --no-same-owner\nsha256sum -c {SUMS} >/dev/null\nrm {SUMS}\n"
             f"chmod 0755 .\nsync . 2>/dev/null || sync\ncd /\n"
             # what was edited by hand is kept beside, never lost
             f"if [ -d {quote(directory)} ]; then rm -rf {quote(edited)}\n"
@@ -168,6 +169,12 @@ def secrets_step(host: Host, layout: Layout, files: Mapping[str, SecretFile]) ->
     return Step("ship.secrets", "deliver secrets", are_delivered, deliver, are_delivered)
 
 
+def sums_of(manifest: Iterable[str]) -> bytes:
+    """Manifest lines as a list for `sha256sum -c`."""
+    fields = (line.split(" ", 2) for line in manifest)
+    return "".join(f"{digest}  {path}" for _, digest, path in fields).encode()
+
+
 def parse_listing(text: str) -> set[str]:
     """The listing of `is_shipped` as manifest lines (`bundle.manifest_lines`)."""
     sums, _, modes = text.partition("--\n")
@@ -181,7 +188,7 @@ def parse_listing(text: str) -> set[str]:
 
 
 def pack(files: Mapping[str, BundleFile], owners: Mapping[str, str] | None = None) -> bytes:
-    """A tar archive of the files, without time stamps; gzip is the host's to decide."""
+    """A tar archive of the files, without time stamps."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for path, file in files.items():
@@ -192,6 +199,17 @@ def pack(files: Mapping[str, BundleFile], owners: Mapping[str, str] | None = Non
                 entry.uid, entry.gid = int(uid), int(gid)
             archive.addfile(entry, io.BytesIO(file.data))
     return buffer.getvalue()
+
+
+def squeeze(archive: bytes) -> tuple[bytes, str]:
+    """An archive as it is sent, and the command that unpacks it.
+
+    Text takes a fifth of its size, which saves round trips at the start of a connection; a large
+    archive has files in it that are compressed already, and trying costs more time than it saves.
+    """
+    if len(archive) > SQUEEZED_BYTES:
+        return archive, "tar -xpf -"
+    return gzip.compress(archive, compresslevel=1, mtime=0), "tar -xzpf -"
 
 
 def pieces(data: bytes) -> Iterator[bytes]:

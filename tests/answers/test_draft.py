@@ -2,58 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from itertools import permutations
-from typing import Any
 
-import jsonschema
 import pytest
-import yaml
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from installer.core import answers_file, draft
+from installer.core import draft
 from installer.core.answers import answers_model
-from installer.core.answers_shape import Form, read_form
+from installer.core.answers_shape import read_form
 from installer.core.draft import Source
-from installer.core.errors import AnswersError, ExitCode, TlsError
+from installer.core.errors import ExitCode, TlsError
 from installer.core.fields import FieldError
-from installer.core.fields_secrets import check_secret_value
-from installer.core.secretrefs import SecretSource, literal, parse_secret_ref
-from installer.core.secrets import Secret
-from tests.answers import cases, strategies
-from tests.answers.conftest import make_catalog
-
-CATALOG = make_catalog()
-PROPERTY = settings(
-    derandomize=True,
-    database=None,
-    deadline=None,
-    max_examples=150,
-    suppress_health_check=list(HealthCheck),
-)
-DOCUMENTS = strategies.answers_documents(CATALOG)
-
-
-def read(text: str, mode: int = cases.OWNER_ONLY) -> draft.Draft:
-    return draft.from_file(text.encode(), "answers.yaml", mode)
-
-
-def valid(**sections: Any) -> draft.Draft:
-    return read(cases.write({**cases.VALID, **sections}))
-
-
-def load(given_draft: draft.Draft) -> Any:
-    return draft.validate(given_draft, CATALOG, files=cases.probe_file).answers
-
-
-def problems_of(given_draft: draft.Draft) -> dict[str, Any]:
-    with pytest.raises(AnswersError) as caught:
-        draft.validate(given_draft, CATALOG, files=cases.probe_file)
-    return {problem.code: problem for problem in caught.value.problems}
-
+from tests.answers import cases
+from tests.answers.loading import CATALOG, load, problems_of, read, valid
 
 # precedence
 
@@ -315,184 +277,10 @@ def test_the_model_itself_applies_the_checks() -> None:
     assert answers_model(CATALOG) is model
 
 
-def _leaves(form: Form) -> set[str]:
-    return set(form.questions)
-
-
 def test_every_question_has_a_title_and_a_help() -> None:
     for path, question in read_form(CATALOG).questions.items():
         assert question.title, path
         assert question.help, path
-
-
-# files
-
-
-@PROPERTY
-@given(DOCUMENTS)
-def test_answers_shown_written_loaded_and_written_again_are_the_same(document) -> None:
-    given_draft = read(cases.write(document))
-    answers = load(given_draft)
-    shown = draft.show(given_draft, answers)
-    text = draft.dump(answers)
-    again = read(text)
-    loaded = load(again)
-    assert loaded == answers
-    assert draft.dump(loaded) == text
-    assert [(r.path, r.value) for r in draft.show(again, loaded)] == [
-        (r.path, r.value) for r in shown
-    ]
-
-
-@PROPERTY
-@given(DOCUMENTS)
-def test_every_given_value_is_stored_and_written_as_it_was_given(document) -> None:
-    """BR-08, and the half of BR-07 that lies before rendering."""
-    validated = draft.validate(read(cases.write(document)), CATALOG, files=cases.probe_file)
-    assert not [note for note in validated.notes if not note.where.startswith("domain")]
-    written = yaml.safe_load(draft.dump(validated.answers))  # a reader of YAML 1.1
-    _assert_within(document, written, "")
-
-
-def _assert_within(given_value: Any, written: Any, path: str) -> None:
-    if isinstance(given_value, dict):
-        for key, value in given_value.items():
-            if value is not None:
-                _assert_within(value, written[key], f"{path}.{key}")
-    else:
-        assert written == given_value, path
-        assert isinstance(written, str | bool) == isinstance(given_value, str | bool), path
-
-
-def test_the_fixed_point_notices_a_value_that_changes(monkeypatch) -> None:
-    answers = load(valid(deployment={"name": "1e5"}, labels={"team": "yes"}))
-    sound = answers_file.format_text
-    monkeypatch.setattr(
-        answers_file, "format_text", lambda text: text if text == "yes" else sound(text)
-    )
-    written = yaml.safe_load(draft.dump(answers))
-    assert written["labels"]["team"] is True
-
-
-@PROPERTY
-@given(DOCUMENTS)
-def test_the_schema_accepts_what_is_written_and_refuses_an_unknown_key(document) -> None:
-    schema = draft.schema(CATALOG)
-    written = yaml.safe_load(draft.dump(load(read(cases.write(document)))))
-    jsonschema.validate(written, schema, jsonschema.Draft202012Validator)
-    for broken in (written | {"domian": {}}, written | {"ssh": {"host": "a", "prot": 1}}):
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(broken, schema, jsonschema.Draft202012Validator)
-
-
-def test_the_schema_is_one_and_describes_every_answer() -> None:
-    schema = draft.schema(CATALOG)
-    jsonschema.Draft202012Validator.check_schema(schema)
-    text = repr(schema)
-    for path in _leaves(read_form(CATALOG)):
-        assert f"'{path.rsplit('.', 1)[-1]}'" in text
-    assert set(schema["required"]) == {"version", "domain", "ssh", "admin"}
-
-
-def test_the_skeleton_needs_only_what_is_required() -> None:
-    text = draft.skeleton(CATALOG)
-    missing = problems_of(read(text))
-    assert set(missing) == {"file.null"}
-    for path, value in (
-        ("base", "company.com"),
-        ("host", "10.0.0.5"),
-        ("email", "ops@company.com"),
-    ):
-        text, count = re.subn(rf"(?m)^(  {path}:)$", rf"\1 {value}", text)
-        assert count == 1
-    answers = load(read(text))
-    assert answers == load(valid())
-
-
-def test_the_skeleton_names_every_question() -> None:
-    text = draft.skeleton(CATALOG)
-    for path in _leaves(read_form(CATALOG)):
-        assert re.search(rf"(?m)^ *(# )?{path.rsplit('.', 1)[-1]}:", text), path
-
-
-def test_the_skeletons_commented_defaults_are_the_defaults() -> None:
-    text = draft.skeleton(CATALOG)
-    text = re.sub(r"(?m)^  # (base|host|email):.*$", "", text)
-    text = re.sub(r"(?m)^  base:$", "  base: company.com", text)
-    text = re.sub(r"(?m)^  host:$", "  host: 10.0.0.5", text)
-    text = re.sub(r"(?m)^  email:$", "  email: ops@company.com", text)
-    lines = text.splitlines()
-    on = [re.sub(r"^( *)# ([a-z_]+: .+)$", r"\1\2", line) for line in lines]
-    kept = [line for line in on if not line.lstrip().startswith("#")]
-    alternatives = {"directory_url", "challenge", "credentials", "mount"}
-    kept = [line for line in kept if line.strip().split(":")[0] not in alternatives]
-    assert load(read("\n".join(kept) + "\n")) == load(valid())
-
-
-# secrets
-
-
-@pytest.mark.parametrize(
-    ("text", "source"),
-    [
-        ("env:NAME", SecretSource.ENV),
-        ("file:/run/secrets/a b", SecretSource.FILE),
-        ("file:~/x", SecretSource.FILE),
-        ("vault:team/ops#password", SecretSource.VAULT),
-        ("aws:arn:aws:secretsmanager:eu-west-1:1:secret:x-AbCdEf#key", SecretSource.AWS),
-        ("prompt", SecretSource.PROMPT),
-        ("generate", SecretSource.GENERATE),
-    ],
-)
-def test_a_reference_is_read_and_printed_the_same(text, source) -> None:
-    reference = parse_secret_ref(text)
-    assert reference is not None
-    assert reference.source is source
-    assert str(reference) == text
-
-
-@pytest.mark.parametrize("text", ["env:1BAD", "env:A B", "vault:path", "vault:../sys#a", "file:x"])
-def test_a_malformed_reference_is_refused_and_not_shown(text) -> None:
-    verdict = draft.check_field(valid(), CATALOG, "admin.password", text)
-    assert verdict.problems[0].code == "secret.ref_form"
-    assert text.split(":")[1] not in verdict.problems[0].summary.replace("path", "", 1) or (
-        text == "vault:path"
-    )
-
-
-def test_a_literal_is_never_printed_or_written() -> None:
-    reference = literal("correct horse battery staple 9!")
-    assert "correct" not in str(reference) + repr(reference)
-    answers = load(valid().set("admin.password", "correct horse battery staple 9!"))
-    assert answers.admin.password.value.reveal() == "correct horse battery staple 9!"
-    assert "correct" not in draft.dump(answers) + repr(answers) + answers.model_dump_json()
-
-
-def test_a_variable_reference_can_be_forced_to_be_the_value() -> None:
-    """B-095: marked literal, it is taken as it stands."""
-    database = cases.AROUND["database.password"]
-    given_draft = valid(**database).set("database.password", "literal:${GRAFANA_PASSWORD}")
-    assert load(given_draft).database.password.value.reveal() == "${GRAFANA_PASSWORD}"
-
-
-def test_a_secret_on_the_command_line_is_refused() -> None:
-    flags = draft.from_flags(["admin.password=correct horse battery staple 9!"])
-    problem = problems_of(draft.merge(valid(), flags))["secret.on_command_line"]
-    assert "correct" not in cases.message_of(problem)
-    referred = draft.from_flags(["admin.password=env:ADMIN"])
-    assert str(load(draft.merge(valid(), referred)).admin.password) == "env:ADMIN"
-
-
-@pytest.mark.parametrize(
-    "case",
-    [c for c in cases.load_cases() if c["field"] in {"admin.password", "vault.token"}],
-    ids=lambda case: case["id"],
-)
-def test_a_resolved_value_gets_the_verdict_of_a_typed_one(case) -> None:
-    value = cases.value_of(case)
-    problems = check_secret_value(case["field"], Secret(value))
-    assert [p.code for p in problems] == ([case["code"]] if case["verdict"] == "reject" else [])
-    assert all(value not in cases.message_of(problem) for problem in problems)
 
 
 def test_help_needs_no_model_of_the_answers() -> None:
@@ -502,20 +290,6 @@ def test_help_needs_no_model_of_the_answers() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-@given(st.text())
-@settings(PROPERTY, max_examples=300)
-def test_any_text_survives_being_written_and_read(text) -> None:
-    from installer.core.answers_file import format_text
-    from installer.core.yamlfile import MapNode, ScalarNode, read_yaml
-
-    document = read_yaml(f"key: {format_text(text)}\n".encode(), "a.yaml")
-    assert isinstance(document.root, MapNode)
-    node = document.root.entries[0].node
-    assert isinstance(node, ScalarNode)
-    assert node.value == text
-    assert yaml.safe_load(f"key: {format_text(text)}\n") == {"key": text}
 
 
 def test_a_field_error_carries_its_concerns() -> None:

@@ -8,6 +8,7 @@ import tarfile
 import pytest
 
 from tests.golden.render import EXPECTED, PROFILES, draw_up
+from tests.golden.test_bundles import undouble
 
 pytestmark = pytest.mark.engine
 
@@ -22,7 +23,10 @@ def resolved(module_host, tmp_path_factory):
         module_host.ssh_argv("tar xf - -C /tmp"), input=buffer.getvalue(), check=True, timeout=60
     )
     command = "cd /tmp/golden/{} && docker compose config --format json"
-    return {p.stem: json.loads(module_host.ssh(command.format(p.stem))) for p in PROFILES}
+    # `config` prints a compose file again, so it doubles the dollar signs that it read as one
+    return {
+        p.stem: undouble(json.loads(module_host.ssh(command.format(p.stem)))) for p in PROFILES
+    }
 
 
 @pytest.fixture(scope="module", params=PROFILES, ids=lambda path: path.stem)
