@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from installer.adapters.known_hosts import (
     ALGORITHMS_BY_TYPE,
@@ -39,10 +39,10 @@ PAUSE_S = 1.0
 SUPPORTED = tuple(name for names in ALGORITHMS_BY_TYPE.values() for name in names)
 """Host key algorithms, best first: all that the SSH library has."""
 
-Wire: TypeAlias = "socket.socket | paramiko.Channel"
+Wire: TypeAlias = "PromptSocket | paramiko.Channel"
 
 
-class _PromptSocket(socket.socket):
+class PromptSocket:
     """A socket that acknowledges at once what was received.
 
     The server's side has no TCP_NODELAY before a session begins: its second small message waits
@@ -51,14 +51,17 @@ class _PromptSocket(socket.socket):
     """
 
     def __init__(self, wire: socket.socket) -> None:
-        timeout = wire.gettimeout()
-        super().__init__(wire.family, wire.type, wire.proto, fileno=wire.detach())
-        self.settimeout(timeout)
+        self._wire = wire
+        self._option = getattr(socket, "TCP_QUICKACK", None)
 
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        if hasattr(socket, "TCP_QUICKACK"):
-            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-        return super().recv(size, flags)
+    def recv(self, size: int) -> bytes:
+        """As a socket's."""
+        if self._option is not None:
+            self._wire.setsockopt(socket.IPPROTO_TCP, self._option, 1)
+        return self._wire.recv(size)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wire, name)
 
 
 class Connection:
@@ -139,7 +142,7 @@ def _make_opener(chain: Connection, hop: SshHop, timeout_s: float) -> Callable[[
     return lambda: _open_tunnel(before, hop, timeout_s)
 
 
-def _open_socket(hop: SshHop, timeout_s: float) -> socket.socket:
+def _open_socket(hop: SshHop, timeout_s: float) -> PromptSocket:
     try:
         wire = socket.create_connection((hop.host, hop.port), timeout=timeout_s)
     except socket.gaierror as error:
@@ -158,7 +161,7 @@ def _open_socket(hop: SshHop, timeout_s: float) -> socket.socket:
         ) from error
     # Without it Nagle's algorithm waits for delayed acknowledgements: 45 ms per small exchange.
     wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return _PromptSocket(wire)
+    return PromptSocket(wire)
 
 
 def _open_tunnel(before: paramiko.Transport, hop: SshHop, timeout_s: float) -> paramiko.Channel:

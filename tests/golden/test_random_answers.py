@@ -1,4 +1,4 @@
-"""Random answers through rendering: what is accepted arrives exactly, and audits pass (BR-07, HA-03)."""
+"""Random answers through rendering: what is accepted arrives, audits pass (BR-07, HA-03)."""
 
 import dataclasses
 

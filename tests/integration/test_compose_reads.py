@@ -24,9 +24,7 @@ def resolved(module_host, tmp_path_factory):
     )
     command = "cd /tmp/golden/{} && docker compose config --format json"
     # `config` prints a compose file again, so it doubles the dollar signs that it read as one
-    return {
-        p.stem: undouble(json.loads(module_host.ssh(command.format(p.stem)))) for p in PROFILES
-    }
+    return {p.stem: undouble(json.loads(module_host.ssh(command.format(p.stem)))) for p in PROFILES}
 
 
 @pytest.fixture(scope="module", params=PROFILES, ids=lambda path: path.stem)
