@@ -79,8 +79,9 @@ build: setup ## the wheel
 
 new-service: ## a service folder to start from: make new-service name=x
 	@test -n "$(name)" || { echo "usage: make new-service name=x"; exit 2; }
+	@test ! -e stacks/compose/$(name) || { echo "stacks/compose/$(name) exists"; exit 2; }
 	cp -r stacks/_skeleton stacks/compose/$(name)
-	sed -i 's/SERVICE/$(name)/g' stacks/compose/$(name)/*
+	sed -i 's/SERVICE_UNDERSCORED/$(subst -,_,$(name))/g; s/SERVICE/$(name)/g' stacks/compose/$(name)/*
 
 clean: ## remove what the build made
 	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -225,7 +225,7 @@ def _shake_hands(
     hop: SshHop, wire: Wire, key_types: tuple[str, ...], timeout_s: float
 ) -> paramiko.Transport | None:
     """A transport with keys agreed; None when the server has no key of these types."""
-    transport = paramiko.Transport(wire)
+    transport = paramiko.Transport(wire)  # type: ignore[arg-type] # it uses less than a socket
     transport.banner_timeout = timeout_s
     transport.handshake_timeout = timeout_s
     transport.get_security_options().key_types = key_types

@@ -18,6 +18,7 @@ from installer.core.examination_concerns import (
     duplicate_concern,
     example_of,
     mark_of,
+    open_secret,
     origin_of,
     secret_concern,
     show_path,
@@ -189,7 +190,7 @@ class _Examiner:
             verdict = question.rule.judge(raw)
             self._probe(question, verdict)
         except FieldError as error:
-            for concern in error.concerns:
+            for concern in (*error.concerns, *open_secret(node, question, entry)):
                 self._fail(dotted, concern)
             return
         self._accept(question, dotted, entry, verdict)

@@ -11,8 +11,8 @@ from installer.core.answers_shape import Path, Question
 from installer.core.errors import Mark
 from installer.core.fields import Concern, Severity, nearest, to_text, visible
 from installer.core.layers import Entry, Source
-from installer.core.secretrefs import SecretRef, SecretSource
-from installer.core.yamlfile import ListNode, show_key
+from installer.core.secretrefs import SecretRef, SecretSource, literal, parse_secret_ref
+from installer.core.yamlfile import ListNode, Node, ScalarNode, show_key
 
 SECRET_INLINE = "secret.inline"
 """The one warning that needs no waiver: the file is the owner's alone."""
@@ -67,6 +67,18 @@ def secret_concern(value: object, entry: Entry) -> Concern | None:
         "refer to it: env:NAME, file:/path or prompt",
         Severity.WARN,
     )
+
+
+def open_secret(node: Node, question: Question, entry: Entry) -> tuple[Concern, ...]:
+    """The same of a value that is not acceptable; a URL may do without a password."""
+    if question.rule.takes != "secret" or not isinstance(node, ScalarNode) or "://" in node.text:
+        return ()
+    try:
+        value = parse_secret_ref(node.text) or literal(node.text)
+    except ValueError:
+        return ()
+    concern = secret_concern(value, entry)
+    return (concern,) if concern and concern.severity is Severity.REJECT else ()
 
 
 def unknown_concern(path: Path, known: Mapping[str, Question]) -> Concern:

@@ -121,6 +121,13 @@ def test_b_140_a_secret_in_a_file_that_others_can_read_is_refused(mode, catalog)
     assert outcome.codes == {"file.secret_inline"}
 
 
+def test_b_140_a_weak_secret_in_the_open_is_two_problems(catalog) -> None:
+    document = cases.with_value("admin.password", "short1!")
+    outcome = cases.judge_file(cases.write(document).encode(), catalog, mode=FOR_ALL)
+    assert outcome.codes == {"file.secret_inline", "password.too_short"}
+    assert "short1!" not in outcome.message
+
+
 def test_br_01_all_problems_are_reported_at_once_with_their_places(catalog) -> None:
     text = (
         "version: 1\n"

@@ -15,6 +15,7 @@ import pytest
 
 from installer.adapters.become import Probe, Way, choose_way
 from installer.adapters.local import LocalHost
+from installer.adapters.privilege import Privilege
 from installer.core.errors import ExitCode, InstallError, PrivilegeError
 from installer.core.secrets import Secret
 from installer.ports import Command
@@ -201,3 +202,25 @@ def test_the_way_follows_from_what_the_host_says(
     assert "ops ALL=(root) NOPASSWD: /bin/sh" in text
     assert "group docker" in text
     assert "sudo" in text
+
+
+def as_account(name: str) -> LocalHost:
+    host = LocalHost(become="auto")
+    host._privilege = Privilege("h", "auto", None, host._run_launch, host._no_shell, name)
+    return host
+
+
+def test_an_account_named_root_is_not_asked_what_it_may(sudo: Path) -> None:
+    (sudo / "id").write_text('#!/bin/sh\necho "$@" >> "${0%/*}/asked"; echo 0\n')
+    host = as_account("root")
+    assert [host.run(Command("echo in", privileged=True)).text for _ in range(2)] == ["in\n"] * 2
+    assert (sudo / "asked").read_text().splitlines() == ["-u", "-u"]
+    assert not (sudo / "log").exists()
+
+
+def test_an_account_that_is_root_by_its_name_alone_runs_nothing_privileged(sudo: Path) -> None:
+    """F-016: the script does not begin, whatever its input."""
+    with pytest.raises(PrivilegeError) as caught:
+        as_account("root").run(Command(f"touch {sudo}/ran", stdin=[b"x"], privileged=True))
+    assert caught.value.problems[0].code == "privilege.not_root"
+    assert not (sudo / "ran").exists()

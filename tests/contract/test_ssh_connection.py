@@ -13,6 +13,7 @@ import pytest
 
 from installer.adapters.become import MAX_SCRIPT_BYTES, Way, make_start
 from installer.adapters.ssh import SshHost
+from installer.adapters.ssh_connect import PromptSocket
 from installer.core.errors import ExitCode, InstallError, SshConnectError
 from installer.core.secrets import Secret
 from installer.ports import Command
@@ -281,3 +282,24 @@ def test_a_script_too_long_for_an_argument_is_a_mistake_of_the_caller() -> None:
 def test_the_longest_script_reaches_the_host(sshd: Sshd, open_host: OpenHost) -> None:
     script = f"echo {'x' * (MAX_SCRIPT_BYTES - 5)}"
     assert len(open_host(sshd).run(Command(script)).stdout) == MAX_SCRIPT_BYTES - 4
+
+
+def test_every_read_asks_for_acknowledgement_at_once() -> None:
+    """P2, P3: the option does not last, so one setting at the beginning is not enough."""
+
+    class Recorded(socket.socket):
+        options: list[int] = []  # noqa: RUF012 - one instance
+
+        def setsockopt(self, level: int, option: int, value: int) -> None:  # type: ignore[override]
+            self.options.append(option)
+            super().setsockopt(level, option, value)
+
+    with socket.create_server(("127.0.0.1", 0)) as server, Recorded() as wire:
+        wire.connect(server.getsockname())
+        peer, _ = server.accept()
+        with peer:
+            prompt = PromptSocket(wire)
+            for _ in range(3):
+                peer.sendall(b"x")
+                assert prompt.recv(10) == b"x"
+    assert wire.options == [socket.TCP_QUICKACK] * 3

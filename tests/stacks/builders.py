@@ -61,10 +61,8 @@ def load() -> Catalog:
     return load_catalog(ROOT)
 
 
-@functools.cache
-def make(variant: str) -> tuple[Plan, Bundle]:
-    """Plan and bundle of one of the variants."""
-    catalog = load()
+def make_plan_for(catalog: Catalog, variant: str = "everything") -> Plan:
+    """The plan of one of the variants by some catalog."""
     data = yaml.safe_dump({**BASE, **VARIANTS[variant]}).encode()
     answers = validate(from_file(data, "answers.yaml", 0o600), catalog).answers
     manifests = catalog.services.values()
@@ -74,7 +72,14 @@ def make(variant: str) -> tuple[Plan, Bundle]:
         SizingRequest(answers.sizing.profile, answers.sizing.users),
     )
     lock = ImageLock(dict.fromkeys(lock_keys(m.image for m in manifests), f"sha256:{'0' * 64}"))
-    plan = make_plan(answers, catalog, sizing, lock)
+    return make_plan(answers, catalog, sizing, lock)
+
+
+@functools.cache
+def make(variant: str) -> tuple[Plan, Bundle]:
+    """Plan and bundle of one of the variants."""
+    catalog = load()
+    plan = make_plan_for(catalog, variant)
     return plan, render(plan, load_templates(ROOT, catalog))
 
 
