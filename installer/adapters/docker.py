@@ -13,13 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from installer.adapters.docker_compose import (
-    NOT_RUNNING,
     SERVICE_LABEL,
     UNREADABLE,
     failed_command,
     make_compose_argv,
     make_exec_script,
-    not_running,
     project_labels,
     unreadable_file,
 )
@@ -150,8 +148,9 @@ class ComposeEngine:
     ) -> Completed:
         """Run a program inside a running service; secrets go by `stdin`.
 
+        A service that does not run is a value too: status `NOT_RUNNING`, and a line that says so.
+
         Raises:
-            DeployError: the service has no running container.
             ContainerRuntimeError: the engine cannot be used.
         """
         command = Command(
@@ -161,8 +160,6 @@ class ComposeEngine:
             timeout_s=SILENCE_S,
         )
         done = self._host.run(command)
-        if done.status == NOT_RUNNING:
-            raise DeployError(not_running(project, service))
         if done.status and find_cause(done.error_text) is Cause.ENGINE:
             raise self._explain()
         return done

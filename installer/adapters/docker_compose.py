@@ -39,27 +39,17 @@ def make_compose_argv(project: Project, *arguments: str) -> list[str]:
 def make_exec_script(project: Project, service: str, argv: Sequence[str]) -> str:
     """A script that runs `argv` in the first running container of a service.
 
+    Without one it says so on standard error and ends with `NOT_RUNNING`.
+
     By the engine's own command: Compose would read all its files anew, and mixes its own errors
     with the program's statuses.
     """
+    said = f"the service {service} of {project.name} is not running"
     filters = " ".join(f"--filter label={shlex.quote(x)}" for x in project_labels(project, service))
     return (
         f"ids=$(docker ps -q --no-trunc {filters}) || exit\n"
-        f'[ -n "$ids" ] || exit {NOT_RUNNING}\n'
+        f'[ -n "$ids" ] || {{ echo {shlex.quote(said)} >&2; exit {NOT_RUNNING}; }}\n'
         f'exec docker exec -i "$(echo $ids | cut -d" " -f1)" {shlex.join(argv)}'
-    )
-
-
-def not_running(project: Project, service: str) -> Problem:
-    """A service that has no running container."""
-    return Problem(
-        code="deploy.not_running",
-        summary=f"the service {service} of {project.name} is not running",
-        where=service,
-        remedy=Remedy(
-            f"look at the last log lines of {service}, then run again to resume",
-            (f"docker compose -p {project.name} logs --tail 20 {service}",),
-        ),
     )
 
 

@@ -13,11 +13,11 @@ _OPTIONAL = "invoke"
 """Serves `Match exec` in ssh_config files, which are not read here; a third of the import's time.
 The library does without it when it is not there (`paramiko.config`)."""
 
-_hide = _OPTIONAL not in sys.modules
-if _hide:
+_hidden = _OPTIONAL not in sys.modules
+if _hidden:
     sys.modules[_OPTIONAL] = None  # type: ignore[assignment] # how Python marks what is not there
 try:
     import paramiko
 finally:
-    if _hide:
+    if _hidden:
         del sys.modules[_OPTIONAL]

@@ -1,7 +1,8 @@
 """Shipping: the release step over paramiko, against `tar | ssh tar` and one ssh exec.
 
-Every run begins without a connection, in a fresh process, and its result on the host is compared
-with its source, file by file.
+Every run begins without a connection, in a fresh process: its start and its imports count, and a
+second row says what it is without them, as in a run that has long begun. What was shipped is
+compared with its source, file by file.
 """
 
 from __future__ import annotations
@@ -81,22 +82,38 @@ class _Contest:
 
     def ship(self, rounds: int) -> list[Row]:
         """Nothing is there; afterwards everything is."""
-        taken = take_turns(
-            {"floor": self._shipped(self._tar), "product": self._shipped(self._product("ship"))},
+        return self._rows(
+            f"ship {self._work.name}, RTT {self._rtt} ms",
+            SHIP_FLOOR,
+            self._shipped(self._tar),
+            self._shipped(self._product("ship")),
             rounds,
         )
-        name = f"ship {self._work.name}, RTT {self._rtt} ms"
-        return [Row(name, SHIP_FLOOR, taken["floor"], taken["product"], GOAL)]
 
     def check(self, rounds: int) -> list[Row]:
         """Everything is there; the same is found."""
         self._shipped(self._product("ship"))()
+        return self._rows(
+            f"no-op, {self._work.name}, RTT {self._rtt} ms",
+            CHECK_FLOOR,
+            self._manifest,
+            self._product("check"),
+            rounds,
+        )
+
+    def _rows(
+        self,
+        name: str,
+        floor: str,
+        plain: Callable[[], float],
+        product: Callable[[], float],
+        rounds: int,
+    ) -> list[Row]:
         self._inside.clear()
-        taken = take_turns({"floor": self._manifest, "product": self._product("check")}, rounds)
-        name = f"no-op, {self._work.name}, RTT {self._rtt} ms"
+        taken = take_turns({"floor": plain, "product": product}, rounds)
         return [
-            Row(name, CHECK_FLOOR, taken["floor"], taken["product"], GOAL),
-            Row("  without start and imports", CHECK_FLOOR, taken["floor"], self._inside[1:]),
+            Row(name, floor, taken["floor"], taken["product"], GOAL),
+            Row("  without start and imports", floor, taken["floor"], self._inside[1:]),
         ]
 
     def _shipped(self, once: Callable[[], float]) -> Callable[[], float]:

@@ -3,6 +3,7 @@
 import os
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from installer.core.bundle import Bundle, BundleFile
 from installer.core.errors import RemoteIoError
 from installer.phases.ship import (
+    SQUEEZED_BYTES,
     SecretFile,
     data_step,
     override_step,
@@ -182,3 +184,33 @@ def test_pieces_are_small_and_complete():
     parts = list(pieces(data))
     assert b"".join(parts) == data
     assert max(map(len, parts)) <= 256 * 1024
+
+
+class Cutting:
+    """A host whose commands get only the first bytes of their input."""
+
+    name = "cut"
+
+    def __init__(self, host, kept):
+        self._host = host
+        self._kept = kept
+
+    def run(self, command):
+        given = b"".join(command.stdin)
+        return self._host.run(replace(command, stdin=(given[: self._kept],) if given else ()))
+
+
+@pytest.mark.parametrize(
+    ("size", "kept"),
+    [
+        pytest.param(SQUEEZED_BYTES, 512 + SQUEEZED_BYTES, id="after the first entry"),
+        pytest.param(SQUEEZED_BYTES, 700_000, id="within an entry"),
+        pytest.param(10, -1, id="compressed"),
+    ],
+)
+def test_an_archive_that_ends_early_does_not_become_a_release(host, layout, size, kept):
+    """Between two entries tar itself notices nothing."""
+    step = release_step(Cutting(host, kept), layout, bundle(a_big=bytes(size)))
+    with pytest.raises(RemoteIoError):
+        list(step.do())
+    assert not Path(layout.release("aaaaaaaaaaaa")).exists()
