@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LOCK := requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check lint types imports unit golden golden-update schema schema-check integration test \
+.PHONY: help setup check lint types imports unit slow golden golden-update schema schema-check integration test \
         demo demo-shell demo-down bench images lock build clean new-service
 
 help: ## list the targets
@@ -32,8 +32,11 @@ types: setup ## mypy, strict
 imports: setup ## who may import whom
 	$(BIN)/lint-imports
 
-unit: setup ## everything that needs no engine
-	$(BIN)/pytest -q -n auto -m "not engine"
+unit: setup ## what needs neither an engine nor minutes
+	$(BIN)/pytest -q -n auto -m "not engine and not slow"
+
+slow: setup ## fuzzing, crash points, real servers on loopback
+	$(BIN)/pytest -q -n auto -m "slow and not engine"
 
 golden: setup ## rendered bundles against the reviewed ones
 	$(BIN)/pytest -q tests/golden
@@ -54,7 +57,7 @@ check: lint types imports schema-check unit ## all of it without an engine, unde
 integration: setup ## the run against a real engine
 	$(BIN)/pytest -q -m engine
 
-test: check ## the whole gate
+test: check slow ## the whole gate
 	DEVPLAT_REQUIRE_ENGINE=1 $(BIN)/pytest -q -m engine
 
 demo: setup ## install the small profile on a throw-away host

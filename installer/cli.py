@@ -190,7 +190,10 @@ def _dispatch(argv: Sequence[str]) -> ExitCode:
                 ),
             )
         )
-    from installer import commands
+    from installer.loading import without_collections
+
+    with without_collections():
+        from installer import commands
 
     return commands.run(args)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from installer import drawing, pipeline, reading, wiring
+from installer import pipeline, reading, wiring
 from installer.core import draft
 from installer.core.bundle import Bundle, BundleFile
 from installer.core.errors import (
@@ -32,6 +32,7 @@ from installer.output import jsonl, proposal, text
 from installer.ports import Ports
 from installer.recording import stamp
 from installer.session import Session
+from installer.stacks import load_stacks
 from installer.workspace import EventLog
 
 T = TypeVar("T")
@@ -64,7 +65,7 @@ def install(args: argparse.Namespace) -> ExitCode:
             return drafted.exit_code
         _refuse_other_plan(args, drafted)
         if not drafted.is_noop and not args.yes:
-            session.tell(proposal.format_proposal(drafted))
+            session.tell(proposal.format_proposal(drafted, session.job.facts))
             raise ChangesPending(_consent(session))
         consent = pipeline.Consent(take_over=args.take_over, repair=args.repair)
         report = _drain(session, ports, pipeline.apply(session.job, drafted, ports, consent))
@@ -77,7 +78,7 @@ def _plan(args: argparse.Namespace) -> ExitCode:
         drafted = _drain(session, ports, pipeline.prepare(session.job, ports))
     if isinstance(drafted, pipeline.Failure):
         return drafted.exit_code
-    session.tell(proposal.format_proposal(drafted))
+    session.tell(proposal.format_proposal(drafted, session.job.facts))
     pending = args.detailed_exitcode and not drafted.is_noop
     return ExitCode.CHANGES_PENDING if pending else ExitCode.OK
 
@@ -111,7 +112,7 @@ def _render(args: argparse.Namespace) -> ExitCode:
 
 
 def _answers(args: argparse.Namespace) -> ExitCode:
-    catalog = drawing.load_stacks().catalog
+    catalog = load_stacks().catalog
     if args.action == "init":
         print(draft.skeleton(catalog), end="")
     elif args.action == "schema":
@@ -140,7 +141,7 @@ def _lock_images(args: argparse.Namespace) -> ExitCode:
     registry = wiring.open_registry(args)
     images = {
         f"{image.repository}:{image.tag}": image
-        for image in (s.image for s in drawing.load_stacks().catalog.services.values())
+        for image in (s.image for s in load_stacks().catalog.services.values())
     }
     digests = {
         key: registry.digest(images[key].repository, images[key].tag)

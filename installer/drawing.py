@@ -6,71 +6,30 @@ Nothing is contacted, and the same answers give the same bundle.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
 from installer import __version__
-from installer.core.answers import Answers, to_key
-from installer.core.bundle import Bundle
-from installer.core.catalog import Catalog
-from installer.core.errors import AnswersError, LocalIoError, Problem, Remedy, StackError
+from installer.auditing import audit_bundle, container_audit, refuse_failed_audit
+from installer.core.answers import Answers
+from installer.core.cost import estimate_host, estimate_profile
+from installer.core.cost_table import Pricing, parse_cost, parse_prices
+from installer.core.errors import AnswersError, LocalIoError, Problem, Remedy
 from installer.core.events import CheckResult, Outcome
 from installer.core.images import ImageLock, parse_lock
 from installer.core.owner import Owner
 from installer.core.plan import Plan, choose_services, make_plan
-from installer.core.policy import (
-    AuditContext,
-    HardeningTable,
-    audit_compose,
-    audit_inspect,
-    parse_hardening,
-)
 from installer.core.rendering import render
 from installer.core.requirements import Requirements
-from installer.core.secrets import Secret
-from installer.core.segmentation import (
-    FlowConditions,
-    audit_networks,
-    declared_flows,
-    parse_segmentation,
-)
 from installer.core.sizing import Sizing, SizingRequest, make_sizing
 from installer.core.sizing_table import parse_sizing
 from installer.pipeline import Job
-from installer.ports import Container, EngineInfo
-from installer.resources import data_root
-from installer.stacks import load_catalog, load_templates
+from installer.stacks import Stacks, load_templates
 
 SHIPPED_LOCK = "stacks/images.lock.yaml"
-MEMORY_LIMITED = "HD-10"
-"""The assertion about memory limits in `assets/hardening.yaml`."""
-OUTSIDE = "internet"
-"""How the segmentation table calls what is not the deployment."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stacks:
-    """What `stacks/` and `assets/` hold; the catalog is read, the rest is read when it is used."""
-
-    root: Path
-    catalog: Catalog
-
-    def asset(self, name: str) -> bytes:
-        """Bytes of a file below `assets/`."""
-        return (self.root / "assets" / name).read_bytes()
-
-
-def load_stacks() -> Stacks:
-    """Find and read the catalog.
-
-    Raises:
-        StackError: a manifest is at fault.
-    """
-    root = data_root()
-    return Stacks(root, load_catalog(root))
 
 
 def draw_up(
@@ -99,8 +58,8 @@ def draw_up(
     plan = make_plan(answers, stacks.catalog, sizing, _image_lock(answers, stacks.root))
     bundle = render(plan, load_templates(stacks.root, stacks.catalog))
     warned = (*warnings, *sizing.warnings)
-    findings = _audit_bundle(plan, bundle, stacks)
-    _refuse_failed_audit(findings, answers)
+    findings = audit_bundle(plan, bundle, stacks)
+    refuse_failed_audit(findings, answers)
     return Job(
         plan=plan,
         bundle=bundle,
@@ -110,7 +69,7 @@ def draw_up(
             *(_as_waived(w, answers) for w in {w.code: w for w in warned}.values()),
             *findings,
         ),
-        audit_container=_container_audit(plan, stacks),
+        audit_container=container_audit(plan, stacks),
         owner=owner,
         is_gone=is_gone,
         facts={
@@ -120,6 +79,8 @@ def draw_up(
             "operator": f"{owner.user}@{owner.machine}",
             "run": owner.run,
             "started": owner.since,
+            "sizing": _describe_sizing(sizing),
+            "cost": _describe_cost(answers, sizing, stacks),
         },
     )
 
@@ -158,6 +119,26 @@ def _size(answers: Answers, stacks: Stacks, services: tuple[str, ...]) -> Sizing
     if refused:
         raise AnswersError(*(_with_waiver_line(problem) for problem in refused))
     return sizing
+
+
+def _describe_sizing(sizing: Sizing) -> str:
+    host = sizing.host
+    return (
+        f"{sizing.users} users, {sizing.workspaces} running workspaces: a host of {host.cpus} CPUs,"
+        f" {round(host.memory_mib / 1024)} GiB memory, {host.disk_gib} GiB disk"
+    )
+
+
+def _describe_cost(answers: Answers, sizing: Sizing, stacks: Stacks) -> str:
+    """One machine on AWS, and beside it the guide's table when a profile was chosen."""
+    prices, table = stacks.asset("aws-prices.yaml"), stacks.asset("cost.yaml")
+    pricing = Pricing(parse_prices(prices), parse_cost(table), given={})
+    one = estimate_host(pricing, sizing.host, sizing.users)
+    text = f"{one.total:,.0f} USD a month for one machine ({one.heading})"
+    if answers.sizing.profile in pricing.table.profiles:
+        guide = estimate_profile(pricing, answers.sizing.profile)
+        text += f"; the guide's {answers.sizing.profile} setup {guide.total:,.0f} USD"
+    return text
 
 
 def _with_waiver_line(problem: Problem) -> Problem:
@@ -229,96 +210,4 @@ def _as_waived(problem: Problem, answers: Answers) -> CheckResult:
         outcome=Outcome.WAIVED,
         where=problem.where,
         found=answers.waivers.get(problem.code, ""),
-    )
-
-
-def _audit_bundle(plan: Plan, bundle: Bundle, stacks: Stacks) -> tuple[CheckResult, ...]:
-    """The compose side of the hardening table, and who shares a network with whom."""
-    hardening = _hardening(stacks)
-    segmentation = parse_segmentation(stacks.asset("segmentation.yaml"))
-    manifests = [plan.manifest(name) for name in plan.services]
-    conditions = FlowConditions(
-        declared=declared_flows(manifests, plan.edge, OUTSIDE), pool=plan.answers.network.pool
-    )
-    files = {path: file.data for path, file in bundle.files.items()}
-    context = replace(_audit_context(plan), files=files)
-    return (
-        *audit_compose(bundle.document, hardening, context),
-        *audit_networks(bundle.document, segmentation, conditions),
-    )
-
-
-def _refuse_failed_audit(findings: tuple[CheckResult, ...], answers: Answers) -> None:
-    """A bundle that fails its own audit is not sent.
-
-    Raises:
-        AnswersError: a memory limit of the answers is below what the service needs (HD-10).
-        StackError: the stack is at fault.
-    """
-    failed = [result for result in findings if result.outcome is Outcome.FAIL]
-    too_small = [
-        result
-        for result in failed
-        if result.id == MEMORY_LIMITED and answers.memory_of(result.where or "") is not None
-    ]
-    if too_small:
-        raise AnswersError(
-            *(
-                Problem(
-                    "size.range",
-                    f"the memory limit of {result.where} is too small: {result.found}",
-                    Remedy(f"allow at least {result.expected}, or leave it to the profile"),
-                    where=f"sizing.{to_key(result.where or '')}_memory",
-                )
-                for result in too_small
-            )
-        )
-    if failed:
-        raise StackError(
-            *(
-                Problem(
-                    "stack.audit",
-                    f"{result.id} {result.title}: expected {result.expected}, found {result.found}",
-                    Remedy("correct the service's folder in stacks/compose"),
-                    where=result.where,
-                )
-                for result in failed
-            )
-        )
-
-
-def _container_audit(
-    plan: Plan, stacks: Stacks
-) -> Callable[[Container, EngineInfo, Mapping[str, Secret]], tuple[CheckResult, ...]]:
-    table = _hardening(stacks)
-    base = _audit_context(plan)
-
-    def audit(
-        container: Container, info: EngineInfo, secrets: Mapping[str, Secret]
-    ) -> tuple[CheckResult, ...]:
-        context = replace(
-            base,
-            known_secrets=secrets,
-            host_memory=info.memory,
-            security_options=info.security_options,
-            cgroup_version=info.cgroup_version,
-        )
-        return audit_inspect(container.inspect, None, table, context)
-
-    return audit
-
-
-def _hardening(stacks: Stacks) -> HardeningTable:
-    return parse_hardening(stacks.asset("hardening.yaml"), stacks.asset("seccomp-default.json"))
-
-
-def _audit_context(plan: Plan) -> AuditContext:
-    address = plan.answers.target.address or "all"
-    every = ("0.0.0.0", "::")  # noqa: S104 - only when the answers ask for all interfaces
-    return AuditContext(
-        install_dir=plan.install_dir,
-        data_dir=plan.data_dir,
-        bind_addresses=every if address == "all" else (address,),
-        exceptions={name: plan.manifest(name).exceptions for name in plan.services},
-        images=plan.images,
     )

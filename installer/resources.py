@@ -27,8 +27,3 @@ def data_root(package: Path | None = None) -> Path:
             remedy=Remedy("install devplat-install again"),
         )
     )
-
-
-def read_asset(name: str) -> bytes:
-    """Bytes of a file below `assets/`."""
-    return (data_root() / "assets" / name).read_bytes()

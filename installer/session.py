@@ -20,6 +20,7 @@ from installer.output.jsonl import format_line
 from installer.output.text import Narrator
 from installer.pipeline import Job
 from installer.ports import Ports
+from installer.stacks import load_stacks
 from installer.workspace import Workspace, default_root
 
 
@@ -49,7 +50,7 @@ class Session:
             LocalIoError: the run directory cannot be written.
         """
         now = SystemClock().now()
-        stacks = drawing.load_stacks()
+        stacks = load_stacks()
         answers, warnings = reading.read_answers(args, stacks.catalog)
         owner = make_owner(now)
         root = Path(args.run_dir) if args.run_dir else default_root(answers.deployment.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,31 @@ import yaml
 from installer.core.catalog import Catalog, read_catalog
 from installer.core.errors import Problem, Remedy, StackError
 from installer.core.rendering import Templates, make_environment
+from installer.resources import data_root
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Stacks:
+    """What `stacks/` and `assets/` hold; the catalog is read, the rest is read when it is used."""
+
+    root: Path
+    catalog: Catalog
+
+    def asset(self, name: str) -> bytes:
+        """Bytes of a file below `assets/`."""
+        return (self.root / "assets" / name).read_bytes()
+
+
+def load_stacks() -> Stacks:
+    """Find and read the catalog.
+
+    Raises:
+        StackError: a manifest is at fault.
+    """
+    root = data_root()
+    return Stacks(root, load_catalog(root))
 
 
 def load_catalog(root: Path) -> Catalog:

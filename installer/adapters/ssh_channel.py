@@ -6,11 +6,12 @@ class may end the whole connection when used from several threads.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import select
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from installer.adapters.become import Start
 from installer.adapters.process import PIECE, Chunk
@@ -65,12 +66,14 @@ class ChannelProcess:
 
     def send(self, data: bytes) -> None:
         """Write a piece; the library copies the rest of it per packet, so pieces stay small."""
-        self._channel.sendall(data)
+        with _as_socket():
+            self._channel.sendall(data)
 
     def end_input(self) -> None:
         """Tell the command that no input follows."""
         if not self._channel.closed:
-            self._channel.shutdown_write()
+            with _as_socket():
+                self._channel.shutdown_write()
 
     def wait(self, timeout_s: float) -> Sequence[Chunk]:
         """What came on either stream within `timeout_s`."""
@@ -109,7 +112,7 @@ class ChannelProcess:
 
     def close(self) -> None:
         """Close the session; a command that still runs gets a closed pipe."""
-        self._channel.close()
+        _close(self._channel)
 
     def _readable(self) -> bool:
         return self._channel.recv_ready() or self._channel.recv_stderr_ready()
@@ -135,7 +138,8 @@ class ChannelStream:
     def sendall(self, data: bytes) -> None:
         """Send everything."""
         for at in range(0, len(data), PIECE):
-            self._channel.sendall(bytes(data[at : at + PIECE]))
+            with _as_socket():
+                self._channel.sendall(bytes(data[at : at + PIECE]))
 
     def recv(self, size: int) -> bytes:
         """At least one byte, or none at the end. Raises TimeoutError as set by `settimeout`."""
@@ -158,7 +162,22 @@ class ChannelStream:
 
     def close(self) -> None:
         """End the session."""
-        self._channel.close()
+        _close(self._channel)
+
+
+@contextlib.contextmanager
+def _as_socket() -> Iterator[None]:
+    """Errors of a library whose connection just went away, as those of a socket."""
+    try:
+        yield
+    except (EOFError, paramiko.SSHException) as error:
+        raise ConnectionResetError("the connection is gone") from error
+
+
+def _close(channel: paramiko.Channel) -> None:
+    """Close a session, which a connection that is gone has closed already."""
+    with contextlib.suppress(OSError), _as_socket():
+        channel.close()
 
 
 class KeepAlive:

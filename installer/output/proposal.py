@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from installer.core.deployed import Deployed
 from installer.core.events import Outcome
@@ -12,8 +12,13 @@ from installer.output.text import describe_check
 _SIGNS = {"added": "+", "removed": "-", "changed": "~", "recreated": "~"}
 
 
-def format_proposal(proposal: Proposal) -> Iterator[str]:
-    """The proposal, attention first, the digest that names it last."""
+def format_proposal(proposal: Proposal, facts: Mapping[str, str]) -> Iterator[str]:
+    """The proposal, attention first, the digest that names it last.
+
+    Args:
+        proposal: What would change.
+        facts: Of the job; `sizing` and `cost` are shown.
+    """
     for finding in proposal.findings:
         if finding.outcome is not Outcome.PASS:
             yield f"! {finding.outcome.value}: {describe_check(finding)}"
@@ -30,6 +35,8 @@ def format_proposal(proposal: Proposal) -> Iterator[str]:
         yield f"+ secret  {name}"
     if proposal.redeliver and not proposal.new_secrets:
         yield "~ secret files are delivered again"
+    yield f"sizing  {facts['sizing']}"
+    yield f"cost    {facts['cost']}"
     yield f"plan    {proposal.bundle.release}"
 
 

@@ -17,7 +17,7 @@ import jinja2
 from installer import drawing
 from installer.core.plan import Plan
 from installer.core.rendering import FRAGMENT, Templates, make_environment, render
-from installer.stacks import load_templates
+from installer.stacks import load_stacks, load_templates
 from tests.golden.render import draw_up
 
 
@@ -62,7 +62,7 @@ def main() -> None:
     """Time one side."""
     side, answers, lock = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     plan, templates = plan_of(answers, lock)
-    stacks = drawing.load_stacks()
+    stacks = load_stacks()
     begun = time.perf_counter()
     if side == "bare":
         render_bare(plan, templates, stacks.root / "stacks" / "compose")

@@ -12,9 +12,12 @@ import sys
 import time
 from pathlib import Path
 
-from installer.adapters.ssh import SshHost, SshTarget
-from installer.core.layout import Layout
-from installer.phases.ship import Bundle, BundleFile, release_step
+from installer.loading import without_collections
+
+with without_collections():  # as the command line does it
+    from installer.adapters.ssh import SshHost, SshTarget
+    from installer.core.layout import Layout
+    from installer.phases.ship import Bundle, BundleFile, release_step
 
 
 def read_bundle(source: Path, release: str) -> Bundle:

@@ -41,3 +41,15 @@ def test_the_ssh_library_comes_without_its_task_runner_and_does_not_keep_others_
         "import invoke; print(*before)"
     )
     assert loaded_by(program, "invoke", "paramiko") == ["paramiko"]
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_loading_leaves_the_collector_as_it_was(collecting):
+    program = (
+        "import gc, sys; from installer.loading import without_collections;"
+        f"(gc.enable if {collecting} else gc.disable)();"
+        "before = gc.get_freeze_count()\n"
+        "with without_collections(): inside = gc.isenabled(); import json\n"
+        "print(gc.isenabled(), inside, gc.get_freeze_count() > before)"
+    )
+    assert loaded_by(program) == [str(collecting), "False", "True"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -104,7 +105,8 @@ class Sshd:
         for pid in self.sessions():
             below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
             for each in (*below, str(pid)):
-                os.kill(int(each), signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it may follow its child by itself
+                    os.kill(int(each), signal.SIGKILL)
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:

@@ -13,6 +13,7 @@ from installer.core.bundle import Bundle
 from installer.core.images import ImageLock, format_lock, lock_keys
 from installer.core.owner import Owner
 from installer.pipeline import Job
+from installer.stacks import load_stacks
 
 HERE = Path(__file__).parent
 PROFILES = sorted((HERE / "profiles").glob("*.yaml"))
@@ -22,7 +23,7 @@ OWNER = Owner("golden", "ops", "bastion", "", "2026-01-01T00:00:00+00:00")
 
 def write_lock(path: Path) -> Path:
     """A lock with a made-up digest for every image: the golden bundles pin what nobody pulls."""
-    images = lock_keys(s.image for s in drawing.load_stacks().catalog.services.values())
+    images = lock_keys(s.image for s in load_stacks().catalog.services.values())
     digests = {key: "sha256:" + hashlib.sha256(key.encode()).hexdigest() for key in images}
     path.write_text(format_lock(ImageLock(digests)))
     return path
@@ -33,7 +34,7 @@ def draw_up(answers: Path, lock: Path, *settings: str) -> Job:
     args = Namespace(
         answers=str(answers), settings=[f"images.lock_file={lock}", *settings], environ={}
     )
-    stacks = drawing.load_stacks()
+    stacks = load_stacks()
     # the profiles name files that are on no machine: they are taken on trust
     validated = draft.validate(reading.read_draft(args), stacks.catalog)
     return drawing.draw_up(

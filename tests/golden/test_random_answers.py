@@ -13,11 +13,12 @@ from installer.core.bundle import COMPOSE_PATH
 from installer.core.errors import AnswersError, TlsError
 from installer.core.events import Outcome
 from installer.core.images import lock_keys
+from installer.stacks import load_stacks
 from tests.answers.strategies import answers_documents
 from tests.golden.render import OWNER, write_lock
 from tests.golden.test_bundles import undouble
 
-STACKS = drawing.load_stacks()
+STACKS = load_stacks()
 
 
 @pytest.fixture(scope="module")
