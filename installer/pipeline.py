@@ -22,7 +22,6 @@ from installer.core.certificates import TlsMaterial
 from installer.core.checks import Requirements
 from installer.core.deployed import Deployed, compare_files, compare_services
 from installer.core.errors import (
-    ConflictError,
     ExitCode,
     InstallError,
     InternalError,
@@ -44,7 +43,7 @@ from installer.core.plan import Plan
 from installer.core.proposal import Proposal
 from installer.core.report import Report, build
 from installer.core.secrets import Secret
-from installer.phases import bootstrap, deliver, launch, preflight, ship
+from installer.phases import bootstrap, conflicts, deliver, launch, preflight, ship
 from installer.phases.journal import TargetJournal, TargetLock
 from installer.phases.remote import replace_file
 from installer.phases.state import read_deployed
@@ -136,7 +135,8 @@ def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
     checks = Recorder(ports.clock.monotonic)
     yield from checks.watch(preflight.preflight(job.requirements, ports, job.probe))
     deployed = yield from span("state", "read what is deployed", _read_state(job, ports))
-    _refuse_new_secrets_over_old_data(job, deployed, ports)
+    known = ports.secrets.names()
+    conflicts.refuse_new_secrets_over_old_data(job.plan, job.layout, deployed, known)
     project = launch.active_project(job.plan, job.layout)
     running = {
         c.service: c.inspect["Config"]["Labels"].get("devplat.release", "")
@@ -144,7 +144,7 @@ def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
         if c.state == "running" and c.health in ("healthy", None)
     }
     files = compare_files(deployed, job.bundle)
-    missing = tuple(s.name for s in job.plan.secrets if s.name not in ports.secrets.names())
+    missing = tuple(s.name for s in job.plan.secrets if s.name not in known)
     return Proposal(
         plan=job.plan,
         bundle=job.bundle,
@@ -165,7 +165,10 @@ def _read_state(job: Job, ports: Ports) -> Run[Deployed]:
 def _apply(
     job: Job, proposal: Proposal, ports: Ports, consent: Consent
 ) -> Run[tuple[CheckResult, ...]]:
-    _refuse_edited_release(proposal, consent)
+    conflicts.refuse_edited_release(proposal, repair=consent.repair)
+    if begun := ", ".join(proposal.deployed.interrupted):
+        title = f"an earlier run was interrupted in {begun}; this one continues"
+        yield CheckFinished("lock", CheckResult("run.interrupted", title, Outcome.WARN))
     lock = TargetLock(ports.host, job.layout, job.owner, ports.clock, job.is_gone)
     yield from span("lock", "take the deployment lock", _take_lock(lock, consent))
     try:
@@ -252,49 +255,6 @@ def _ensure_secrets(job: Job, ports: Ports) -> Run[tuple[Mapping[str, Secret], T
     secrets = deliver.ensure_secrets(job.plan, ports)
     return secrets, ports.certificates.ensure(job.plan.public_names)
     yield  # pragma: no cover - makes this a generator
-
-
-def _refuse_new_secrets_over_old_data(job: Job, deployed: Deployed, ports: Ports) -> None:
-    known = ports.secrets.names()
-    lost = sorted(
-        {
-            marker
-            for marker in deployed.markers
-            for secret in job.plan.manifest(marker.split("/", 1)[0]).secrets
-            if secret.name not in known
-        }
-    )
-    if lost:
-        raise ConflictError(
-            Problem(
-                code="conflict.secrets_unknown",
-                summary="data exists on the target, and its secrets are not in the store",
-                where=job.plan.deployment,
-                detail="\n".join(f"{job.layout.data_dir}/{marker}" for marker in lost),
-                remedy=Remedy(
-                    "run from the machine, or with the run directory, that holds the store of this"
-                    " deployment; or move that data away if it is not needed any more"
-                ),
-            )
-        )
-
-
-def _refuse_edited_release(proposal: Proposal, consent: Consent) -> None:
-    edited = proposal.deployed.edited
-    if edited and not consent.repair and proposal.deployed.release == proposal.bundle.release:
-        raise ConflictError(
-            Problem(
-                code="conflict.edited",
-                summary=f"{len(edited)} files of the active release were changed on the target",
-                where=proposal.deployed.release,
-                detail="\n".join(f"{change.kind}: {change.path}" for change in edited),
-                remedy=Remedy(
-                    "move the change into the answers or into compose.override.yaml, then have the"
-                    " release restored; the edited files are kept beside it",
-                    ("devplat-install apply --repair",),
-                ),
-            )
-        )
 
 
 def _report(

@@ -133,7 +133,7 @@ class ChannelStream:
         self._channel = channel
         self._skip = MarkFilter(start.mark)
         if start.password:
-            channel.sendall(start.password + start.guard)
+            self.sendall(start.password + start.guard)
 
     def sendall(self, data: bytes) -> None:
         """Send everything."""

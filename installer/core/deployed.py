@@ -40,6 +40,12 @@ class Deployed:
     markers: frozenset[str] = frozenset()
 
     @property
+    def interrupted(self) -> tuple[str, ...]:
+        """Steps that an earlier run began and did not end."""
+        steps = self.journal.get("steps") or {}
+        return tuple(step for step, state in steps.items() if state == "begun")
+
+    @property
     def edited(self) -> tuple[Change, ...]:
         """Files of the active release that somebody changed on the target."""
         return diff_files(self.manifest, self.found) if self.release else ()

@@ -41,4 +41,5 @@ class Proposal:
             or self.redeliver
             or self.deployed.edited
             or self.deployed.release != self.bundle.release
+            or self.deployed.verified != self.bundle.release
         )

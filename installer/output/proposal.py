@@ -35,6 +35,8 @@ def format_proposal(proposal: Proposal, facts: Mapping[str, str]) -> Iterator[st
         yield f"+ secret  {name}"
     if proposal.redeliver and not proposal.new_secrets:
         yield "~ secret files are delivered again"
+    if proposal.deployed.release == proposal.bundle.release != proposal.deployed.verified:
+        yield "~ the active release is verified and recorded"
     yield f"sizing  {facts['sizing']}"
     yield f"cost    {facts['cost']}"
     yield f"plan    {proposal.bundle.release}"
@@ -46,10 +48,8 @@ def format_status(deployed: Deployed) -> Iterator[str]:
     yield f"verified    {deployed.verified or 'never'}"
     yield f"edited      {len(deployed.edited)} files"
     yield f"secrets     {len(deployed.secrets)} files on {_place(deployed)}"
-    steps = deployed.journal.get("steps", {})
-    begun = [step for step, state in steps.items() if state == "begun"]
-    if begun:
-        yield f"interrupted run {deployed.journal.get('run')} in {', '.join(begun)}; run again"
+    if begun := ", ".join(deployed.interrupted):
+        yield f"interrupted run {deployed.journal.get('run')} in {begun}; run again"
 
 
 def _place(deployed: Deployed) -> str:
