@@ -31,7 +31,7 @@ from installer.core.report import Report
 from installer.output import jsonl, proposal, text
 from installer.ports import Ports
 from installer.recording import stamp
-from installer.session import Session
+from installer.invocation import Invocation
 from installer.stacks import load_stacks
 from installer.workspace import EventLog
 
@@ -58,54 +58,54 @@ def run(args: argparse.Namespace) -> ExitCode:
 
 def install(args: argparse.Namespace) -> ExitCode:
     """Prepare, ask for consent, apply, verify, report."""
-    session = Session.open(args)
-    with session.open_ports() as ports:
-        drafted = _drain(session, ports, pipeline.prepare(session.job, ports))
+    invocation = Invocation.open(args)
+    with invocation.open_ports() as ports:
+        drafted = _drain(invocation, ports, pipeline.prepare(invocation.job, ports))
         if isinstance(drafted, pipeline.Failure):
             return drafted.exit_code
         _refuse_other_plan(args, drafted)
         if not drafted.is_noop and not args.yes:
-            session.tell(proposal.format_proposal(drafted, session.job.facts))
-            raise ChangesPending(_consent(session))
+            invocation.tell(proposal.format_proposal(drafted, invocation.job.facts))
+            raise ChangesPending(_consent(invocation))
         consent = pipeline.Consent(take_over=args.take_over, repair=args.repair)
-        report = _drain(session, ports, pipeline.apply(session.job, drafted, ports, consent))
-    return _finish(session, report)
+        report = _drain(invocation, ports, pipeline.apply(invocation.job, drafted, ports, consent))
+    return _finish(invocation, report)
 
 
 def _plan(args: argparse.Namespace) -> ExitCode:
-    session = Session.open(args)
-    with session.open_ports() as ports:
-        drafted = _drain(session, ports, pipeline.prepare(session.job, ports))
+    invocation = Invocation.open(args)
+    with invocation.open_ports() as ports:
+        drafted = _drain(invocation, ports, pipeline.prepare(invocation.job, ports))
     if isinstance(drafted, pipeline.Failure):
         return drafted.exit_code
-    session.tell(proposal.format_proposal(drafted, session.job.facts))
+    invocation.tell(proposal.format_proposal(drafted, invocation.job.facts))
     pending = args.detailed_exitcode and not drafted.is_noop
     return ExitCode.CHANGES_PENDING if pending else ExitCode.OK
 
 
 def _preflight(args: argparse.Namespace) -> ExitCode:
-    session = Session.open(args)
-    with session.open_ports() as ports:
-        outcome = _drain(session, ports, pipeline.examine(session.job, ports))
+    invocation = Invocation.open(args)
+    with invocation.open_ports() as ports:
+        outcome = _drain(invocation, ports, pipeline.examine(invocation.job, ports))
     return outcome.exit_code if isinstance(outcome, pipeline.Failure) else ExitCode.OK
 
 
 def _verify(args: argparse.Namespace) -> ExitCode:
-    session = Session.open(args)
-    with session.open_ports() as ports:
-        report = _drain(session, ports, pipeline.verify(session.job, ports))
-    return _finish(session, report)
+    invocation = Invocation.open(args)
+    with invocation.open_ports() as ports:
+        report = _drain(invocation, ports, pipeline.verify(invocation.job, ports))
+    return _finish(invocation, report)
 
 
 def _status(args: argparse.Namespace) -> ExitCode:
-    session = Session.open(args)
-    with session.open_ports() as ports:
-        session.tell(proposal.format_status(pipeline.read_status(session.job, ports)))
+    invocation = Invocation.open(args)
+    with invocation.open_ports() as ports:
+        invocation.tell(proposal.format_status(pipeline.read_status(invocation.job, ports)))
     return ExitCode.OK
 
 
 def _render(args: argparse.Namespace) -> ExitCode:
-    job = Session.open(args, offline=True).job
+    job = Invocation.open(args, offline=True).job
     _write_bundle(Path(args.output), job.bundle)
     print(f"release {job.bundle.release}: {len(job.bundle.files)} files in {args.output}")
     return ExitCode.OK
@@ -152,15 +152,15 @@ def _lock_images(args: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def _drain(session: Session, ports: Ports, run: Run[T]) -> T:
+def _drain(invocation: Invocation, ports: Ports, run: Run[T]) -> T:
     """Run to the end, handing every event to the sinks."""
-    log = EventLog(session.workspace)
-    sinks: tuple[Sink, ...] = (session.narrator, log)
+    log = EventLog(invocation.workspace)
+    sinks: tuple[Sink, ...] = (invocation.narrator, log)
     stamped = stamp(
         run,
         now=lambda: ports.clock.now().isoformat(timespec="milliseconds"),
-        redact=session.redact_event,
-        medians=session.workspace.medians(),
+        redact=invocation.redact_event,
+        medians=invocation.workspace.medians(),
     )
     try:
         while True:
@@ -178,11 +178,11 @@ def _drain(session: Session, ports: Ports, run: Run[T]) -> T:
             print(f"the log {log.path} ended early: {log.failure.strerror}", file=sys.stderr)
 
 
-def _finish(session: Session, report: Report) -> ExitCode:
-    path = session.workspace.save_report(report)
-    session.workspace.record_timings(report)
-    session.tell(text.format_summary(report))
-    session.tell([f"report      {path}"])
+def _finish(invocation: Invocation, report: Report) -> ExitCode:
+    path = invocation.workspace.save_report(report)
+    invocation.workspace.record_timings(report)
+    invocation.tell(text.format_summary(report))
+    invocation.tell([f"report      {path}"])
     return report.exit_code
 
 
@@ -198,8 +198,8 @@ def _refuse_other_plan(args: argparse.Namespace, drafted: Proposal) -> None:
         )
 
 
-def _consent(session: Session) -> Problem:
-    answers = session.args.answers or "answers.yaml"
+def _consent(invocation: Invocation) -> Problem:
+    answers = invocation.args.answers or "answers.yaml"
     return Problem(
         "consent.missing",
         "there are changes, and nobody has consented to them; nothing was changed",
@@ -207,7 +207,7 @@ def _consent(session: Session) -> Problem:
             "read the proposal, then run again with --yes",
             (f"devplat-install --unattended --answers {answers} --yes",),
         ),
-        where=session.job.plan.deployment,
+        where=invocation.job.plan.deployment,
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from installer.adapters.become import MAX_SCRIPT_BYTES, Way, make_start
 from installer.adapters.ssh import SshHost
+from installer.adapters.ssh_channel import ChannelProcess, ChannelStream
 from installer.adapters.ssh_connect import PromptSocket
 from installer.core.errors import ExitCode, InstallError, SshConnectError
 from installer.core.secrets import Secret
@@ -186,6 +187,35 @@ def test_a_dialled_stream_ends_when_the_connection_does(
     server.kill_sessions()
     assert stream.recv(10) == b""
     stream.close()
+
+
+@pytest.mark.parametrize("error", [EOFError(), paramiko.SSHException("key exchange timed out")])
+def test_whatever_the_library_says_of_a_dead_connection_is_an_error_of_a_socket(
+    error: Exception, tmp_path: Path
+) -> None:
+    """F-003: the thread that feeds a command and the HTTP client know those, and no others."""
+
+    class Gone:
+        closed = False
+
+        def fileno(self) -> int:
+            return pipe.fileno()
+
+        def fail(self, *_: object) -> None:
+            raise error
+
+        sendall = shutdown_write = close = fail
+
+    (tmp_path / "pipe").touch()
+    start = make_start("true", Way.DIRECT)
+    with (tmp_path / "pipe").open() as pipe:
+        process = ChannelProcess(Gone(), None)  # type: ignore[arg-type]
+        stream = ChannelStream(Gone(), start)  # type: ignore[arg-type]
+        for act in (process.end_input, lambda: process.send(b"x"), lambda: stream.sendall(b"x")):
+            with pytest.raises(OSError, match="the connection is gone"):
+                act()
+        process.close()
+        stream.close()
 
 
 @pytest.mark.parametrize("sending", [False, True])

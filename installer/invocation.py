@@ -25,7 +25,7 @@ from installer.workspace import Workspace, default_root
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class Invocation:
     """Everything a command needs besides the ports."""
 
     args: argparse.Namespace
@@ -36,7 +36,7 @@ class Session:
     narrator: Callable[[Stamped], None]
 
     @classmethod
-    def open(cls, args: argparse.Namespace, *, offline: bool = False) -> Session:
+    def open(cls, args: argparse.Namespace, *, offline: bool = False) -> Invocation:
         """Read and validate the answers, draw up the job, make the run directory.
 
         Args:
