@@ -28,10 +28,10 @@ from installer.core.events import Run, Stamped
 from installer.core.images import ImageLock, format_lock, lock_keys
 from installer.core.proposal import Proposal
 from installer.core.report import Report
+from installer.invocation import Invocation
 from installer.output import jsonl, proposal, text
 from installer.ports import Ports
 from installer.recording import stamp
-from installer.invocation import Invocation
 from installer.stacks import load_stacks
 from installer.workspace import EventLog
 
