@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from installer import drawing, reading, wiring
@@ -56,7 +56,8 @@ class Invocation:
         root = Path(args.run_dir) if args.run_dir else default_root(answers.deployment.name)
         workspace = Workspace(root, owner.run)
         redactor = Redactor()
-        job = drawing.draw_up(answers, warnings, stacks, owner, is_gone)
+        drawn = drawing.draw_up(answers, warnings, stacks, owner, is_gone)
+        job = replace(drawn, redact=redactor.redact)
         may_ask = not args.unattended and sys.stdin.isatty()
         reader = wiring.SecretReader(redactor, may_ask=may_ask)
         wiring.check_provided_files(job, reader)

@@ -35,6 +35,7 @@ from installer.core.events import (
     Outcome,
     Run,
     RunFinished,
+    map_text,
     span,
 )
 from installer.core.layout import Layout
@@ -74,6 +75,8 @@ class Job:
         audit_container: The same audit over a running container.
         owner: Who runs it; becomes the lock's content.
         is_gone: Whether a process of this machine has ended.
+        facts: What the report says of the run itself.
+        redact: Takes secrets out of a text; the report is kept, so it goes through this.
     """
 
     plan: Plan
@@ -85,6 +88,7 @@ class Job:
     owner: Owner
     is_gone: Callable[[str], bool]
     facts: Mapping[str, str]
+    redact: Callable[[str], str] = str
 
     @property
     def layout(self) -> Layout:
@@ -273,8 +277,8 @@ def _report(
         },
         exit_code=failure.exit_code if failure else ExitCode.OK,
         steps=recorder.steps,
-        checks=[*findings, *recorder.checks],
-        problems=failure.problems if failure else (),
+        checks=[map_text(check, job.redact) for check in (*findings, *recorder.checks)],
+        problems=map_text(failure.problems, job.redact) if failure else (),
         images=job.plan.images,
         notes=[
             f"{name}: {note}"
