@@ -36,9 +36,13 @@ def why_no_lab() -> str | None:
         ("ssh-keygen", "openssh-client"),
         ("sshd", "openssh-server"),
         ("tar", "tar"),
+        ("unshare", "util-linux"),
     ):
         if shutil.which(program, path=_PATH) is None:
             return f"{program} is not installed (package {package})"
+    tried = subprocess.run(["unshare", "-n", "-m", "true"], capture_output=True, text=True)
+    if tried.returncode != 0:
+        return f"namespaces cannot be made here: {tried.stderr.strip()}"
     return None
 
 
@@ -46,8 +50,10 @@ def why_no_delay() -> str | None:
     """What is missing for round trips above 0 ms, or None."""
     if shutil.which("gcc") is None:
         return "gcc is not installed: the delayed link cannot be built"
-    if not TUN.exists():
-        return f"{TUN} does not exist: there is no delayed link"
+    try:
+        os.close(os.open(TUN, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return f"{TUN}: {error.strerror}: there is no delayed link"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,23 +31,29 @@ def run(argv: Sequence[str], home: Path) -> tuple[float, str]:
         ContenderError: it failed, or took longer than two minutes.
     """
     begun = time.perf_counter()
+    process = subprocess.Popen(
+        argv,
+        env=environment(home),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            argv,
-            env=environment(home),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TIME_LIMIT_S,
-        )
+        printed, complaint = process.communicate(timeout=TIME_LIMIT_S)
     except subprocess.TimeoutExpired as error:
         raise ContenderError(f"{argv[0]}: not done after {TIME_LIMIT_S} s") from error
+    finally:
+        if process.returncode is None:  # a pipeline's parts are ended with it
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
     seconds = time.perf_counter() - begun
-    if done.returncode != 0:
-        complaint = done.stderr.strip()[-600:] or "no message"
-        raise ContenderError(f"{' '.join(argv)[:200]}: status {done.returncode}: {complaint}")
-    return seconds, done.stdout
+    if process.returncode != 0:
+        said = complaint.strip()[-600:] or "no message"
+        raise ContenderError(f"{' '.join(argv)[:200]}: status {process.returncode}: {said}")
+    return seconds, printed
 
 
 def product() -> list[str]:
