@@ -57,7 +57,9 @@ check: lint types imports schema-check unit ## all of it without an engine, unde
 integration: setup ## the run against a real engine
 	$(BIN)/pytest -q -m engine
 
-test: check slow ## the whole gate
+test: check ## the whole gate
+	$(BIN)/python -m tests.testbed prepare
+	DEVPLAT_REQUIRE_ENGINE=1 $(MAKE) slow
 	DEVPLAT_REQUIRE_ENGINE=1 $(BIN)/pytest -q -m engine
 
 demo: setup ## install the small profile on a throw-away host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,8 @@ Launch = Callable[..., Sshd]
 @pytest.fixture(scope="session")
 def user_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if reason := why_no_sshd():
+        if os.environ.get("DEVPLAT_REQUIRE_ENGINE") == "1":
+            pytest.fail(f"no SSH server, and DEVPLAT_REQUIRE_ENGINE=1: {reason}")
         pytest.skip(reason)
     return make_key(tmp_path_factory.mktemp("key") / "id_ed25519")
 

@@ -9,7 +9,7 @@ import sys
 
 from tests.testbed import bed
 from tests.testbed.commands import TestbedError
-from tests.testbed.engine import is_running, stop_engine
+from tests.testbed.engine import ensure_engine, is_running, stop_engine
 from tests.testbed.places import find_places
 
 
@@ -27,6 +27,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     down.add_argument("--all", action="store_true", help="every run")
     down.add_argument("--engine", action="store_true", help="also an engine started by `up`")
     commands.add_parser("status", help="the state of every run")
+    commands.add_parser("prepare", help="only install and start what a run needs here")
     ssh = commands.add_parser("ssh", help="a shell on a host, or a command there")
     ssh.add_argument("host")
     ssh.add_argument("remote", nargs=argparse.REMAINDER)
@@ -97,7 +98,16 @@ def _known(made: bed.Testbed, name: str) -> str:
     return name
 
 
-COMMANDS = {"up": _up, "down": _down, "status": _status, "ssh": _ssh, "reset-host": _reset}
+def _prepare(options: argparse.Namespace) -> int:
+    del options
+    ensure_engine(find_places())
+    return 0
+
+
+COMMANDS = {
+    "up": _up, "down": _down, "status": _status, "ssh": _ssh, "reset-host": _reset,
+    "prepare": _prepare,
+}  # fmt: skip
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -21,6 +21,7 @@ NEEDED = {
     "iptables": "iptables",
     "mmdebstrap": "mmdebstrap",
     "ssh": "openssh-client",
+    "sshd": "openssh-server",
     "openssl": "openssl",
 }
 """Program → the Debian package that brings it."""
