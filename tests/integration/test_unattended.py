@@ -16,11 +16,24 @@ from installer.core.secrets import Secret
 from tests.integration.operator import PASSPHRASE, make_operator
 
 pytestmark = pytest.mark.engine
+CANARIES = {
+    "CANARY_ADMIN": "canary-admin-Zq7 with blank and $dollar",
+    "CANARY_REGISTRY": "canary-registry-Xw3-0123456789",
+}
+"""Secrets planted through fields of the answers; the store's passphrase is another one."""
 
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory, module_host, testbed):
-    return make_operator(tmp_path_factory.mktemp("operator"), module_host, testbed.lock_file)
+    made = make_operator(
+        tmp_path_factory.mktemp("operator"),
+        module_host,
+        testbed.lock_file,
+        registry={"username": "robot", "password": "env:CANARY_REGISTRY"},
+    )
+    made.answers["admin"]["password"] = "env:CANARY_ADMIN"
+    made.environment = dict(CANARIES)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +152,7 @@ def test_a_secret_of_the_run_is_nowhere_it_must_not_be(operator, installed, modu
     secrets = read_secrets(module_host)
     assert len(secrets) > 10
     secrets["passphrase"] = Secret(PASSPHRASE)
+    secrets |= {name: Secret(value) for name, value in CANARIES.items()}
     places = {
         "standard output": installed["out"].encode(),
         "standard error": installed["err"].encode(),
@@ -233,10 +247,10 @@ def test_another_machine_without_the_store_cannot_make_new_secrets(
 
 
 def test_a_wrong_passphrase_is_told_and_nothing_is_contacted(operator, installed):
-    operator.environment = {"DEVPLAT_STORE_PASSPHRASE": "another passphrase altogether"}
+    operator.environment["DEVPLAT_STORE_PASSPHRASE"] = "another passphrase altogether"
     try:
         done = operator.install()
     finally:
-        operator.environment = {}
+        del operator.environment["DEVPLAT_STORE_PASSPHRASE"]
     assert done.returncode == 12, done.stderr
     assert "passphrase" in done.stderr
