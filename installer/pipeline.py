@@ -243,10 +243,20 @@ def _verify(job: Job, ports: Ports) -> Run[tuple[CheckResult, ...]]:
         audit=job.audit_container,
     )
     results = yield from span("verify", "verify", verify_stack(subject, ports))
-    problems = tuple(r.problem for r in results if r.outcome is Outcome.FAIL and r.problem)
+    problems = tuple(_problem_of(r) for r in results if r.outcome is Outcome.FAIL)
     if problems:
         raise VerifyError(*problems)
     return results
+
+
+def _problem_of(result: CheckResult) -> Problem:
+    """What a failed check says to do; a check that says nothing still fails the run."""
+    return result.problem or Problem(
+        "verify.failed",
+        f"{result.id} {result.title}: expected {result.expected}, found {result.found}",
+        Remedy("look at this check in the report"),
+        where=result.where,
+    )
 
 
 def _take_lock(lock: TargetLock, consent: Consent) -> Run[None]:

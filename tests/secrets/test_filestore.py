@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,51 +16,12 @@ from installer.adapters.filestore import FileStore, create_store, open_store
 from installer.core.errors import (
     ConflictError,
     ExitCode,
-    InstallError,
     IntegrityError,
     LocalIoError,
     SecretStoreError,
 )
-from installer.core.secrets import Secret, SecretKind, SecretSpec
-
-PASSPHRASE = Secret("correct horse battery staple")
-VALUE = Secret("Xq7canaryvalueXq7canaryvalue")
-NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-ROOT = Path(__file__).parents[2]
-
-
-def spec(name: str = "db-password") -> SecretSpec:
-    return SecretSpec(name, SecretKind.PASSWORD, "logs in to the database")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "keep" / "secrets.store"
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of one store with one secret, made once: deriving a key is slow on purpose."""
-    path = tmp_path_factory.mktemp("made") / "keep" / "secrets.store"
-    create_store(path, PASSPHRASE, lambda: NOW).ensure(spec(), lambda: VALUE)
-    return {file.name: file.read_bytes() for file in path.parent.iterdir()}
-
-
-@pytest.fixture
-def store(path: Path, files: dict[str, bytes]) -> FileStore:
-    path.parent.mkdir(0o700)
-    for name, data in files.items():
-        file = path.with_name(name)
-        file.touch(0o600)
-        file.write_bytes(data)
-    return open_store(path, PASSPHRASE, lambda: NOW)
-
-
-def code_of(error: pytest.ExceptionInfo[InstallError]) -> str:
-    assert error.value.problems[0].remedy.summary
-    assert VALUE.reveal() not in str(error.value)
-    assert PASSPHRASE.reveal() not in str(error.value)
-    return error.value.problems[0].code
+from installer.core.secrets import Secret, SecretKind
+from tests.secrets.stores import NOW, PASSPHRASE, VALUE, code_of, spec
 
 
 def never() -> Secret:

@@ -5,45 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from installer.adapters.filestore import FileStore, create_store, open_store
-from installer.core.secrets import Secret, SecretKind, SecretSpec
-
-PASSPHRASE = Secret("correct horse battery staple")
-VALUE = Secret("Xq7canaryvalueXq7canaryvalue")
-NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-ROOT = Path(__file__).parents[2]
-
-
-def spec(name: str = "db-password") -> SecretSpec:
-    return SecretSpec(name, SecretKind.PASSWORD, "logs in to the database")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "keep" / "secrets.store"
-
-
-@pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The files of one store with one secret, made once: deriving a key is slow on purpose."""
-    path = tmp_path_factory.mktemp("made") / "keep" / "secrets.store"
-    create_store(path, PASSPHRASE, lambda: NOW).ensure(spec(), lambda: VALUE)
-    return {file.name: file.read_bytes() for file in path.parent.iterdir()}
-
-
-@pytest.fixture
-def store(path: Path, files: dict[str, bytes]) -> FileStore:
-    path.parent.mkdir(0o700)
-    for name, data in files.items():
-        file = path.with_name(name)
-        file.touch(0o600)
-        file.write_bytes(data)
-    return open_store(path, PASSPHRASE, lambda: NOW)
+from installer.adapters.filestore import FileStore, create_store
+from installer.core.secrets import Secret
+from tests.secrets.stores import PASSPHRASE, VALUE, spec
 
 
 @pytest.fixture(params=[0o000, 0o077, 0o277, 0o777])

@@ -1,4 +1,4 @@
-"""What a failure carries reaches the kept report without a secret (SE-24)."""
+"""A failed check fails the run, and what it carries is kept without a secret (SE-24)."""
 
 from types import SimpleNamespace
 
@@ -34,3 +34,11 @@ def test_a_log_line_with_a_secret_is_kept_without_it():
 
 def test_without_the_filter_the_test_would_find_it():
     assert SECRET in str(to_document(make_report(str)))
+
+
+def test_a_failed_check_without_a_problem_of_its_own_still_gives_one():
+    """Otherwise a failed audit would not fail the run."""
+    problem = pipeline._problem_of(CheckResult("HD-99", "t", Outcome.FAIL, "x", "a", "b"))
+    assert problem.where == "x"
+    assert "HD-99" in problem.summary
+    assert problem.remedy.summary
