@@ -1,7 +1,8 @@
-"""One render in a fresh process: `render_once bare|product ANSWERS LOCK` prints its seconds.
+"""One render in a fresh process: `render_once SIDE ANSWERS LOCK` prints its seconds.
 
 Reading answers and making the plan come before and are not timed. The product's side is the whole
-rendering, from reading the folder to the bundle; the bare one loads and renders the same templates.
+rendering, from reading the folder to the bundle, `product` with the templates that a build compiled
+and `uncompiled` without; the `bare` one loads and renders the same templates.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from unittest import mock
 
 import jinja2
 
-from installer import drawing
+from installer import drawing, precompiled
 from installer.core.plan import Plan
-from installer.core.rendering import FRAGMENT, Templates, make_environment, render
+from installer.core.rendering import FRAGMENT, Templates, render
+from installer.core.templating import make_environment
 from installer.stacks import load_stacks, load_templates
 from tests.golden.render import draw_up
 
@@ -63,6 +65,8 @@ def main() -> None:
     side, answers, lock = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     plan, templates = plan_of(answers, lock)
     stacks = load_stacks()
+    if side == "uncompiled":
+        precompiled.FOLDER = "none"
     begun = time.perf_counter()
     if side == "bare":
         render_bare(plan, templates, stacks.root / "stacks" / "compose")

@@ -26,15 +26,20 @@ def services_seen_by(path):
     return Path(root), int(number)
 
 
-def test_a_wheel_carries_its_data(tmp_path):
+def build_wheel(directory):
+    """Build the wheel, unpack it into `directory/site`, return the paths it holds."""
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path)],
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(directory)],
         cwd=ROOT, check=True, capture_output=True,
     )  # fmt: skip
-    wheel = next(tmp_path.glob("devplat_install-*.whl"))
+    wheel = next(directory.glob("devplat_install-*.whl"))
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
-        names = archive.namelist()
+        archive.extractall(directory / "site")
+        return archive.namelist()
+
+
+def test_a_wheel_carries_its_data(tmp_path):
+    names = build_wheel(tmp_path)
     root, number = services_seen_by(tmp_path / "site")
     assert root == tmp_path / "site" / "installer" / "_data"
     assert number == len(list(ROOT.glob("stacks/compose/*/service.yaml")))
