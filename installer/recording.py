@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
 from installer.core.events import (
@@ -13,12 +14,16 @@ from installer.core.events import (
     Run,
     Stamped,
     StepFinished,
+    StepProgress,
     StepStarted,
 )
 from installer.core.report import StepRecord
 from installer.ports import Talk
 
 T = TypeVar("T")
+
+SETTLED_S = 1.0
+"""Seconds of a step before its pace says anything."""
 
 
 def stamp(
@@ -29,6 +34,7 @@ def stamp(
 ) -> Talk[Stamped, T]:
     """Number, time and redact events: the one place where they leave the house."""
     seq = 0
+    forecast = _Forecast(medians)
     while True:
         try:
             event = next(run)
@@ -36,9 +42,37 @@ def stamp(
             value: T = stop.value
             return value
         seq += 1
-        if isinstance(event, StepStarted) and event.step in medians:
-            event = replace(event, eta_s=round(medians[event.step], 1))
-        yield Stamped(seq, now(), redact(event))
+        at = now()
+        yield Stamped(seq, at, redact(forecast.complete(event, at)))
+
+
+class _Forecast:
+    """How long a step will take: by its pace where it knows its size, else as it usually does."""
+
+    def __init__(self, medians: Mapping[str, float]) -> None:
+        self._medians = medians
+        self._began: dict[str, datetime] = {}
+
+    def complete(self, event: Event, at: str) -> Event:
+        """The event with its estimate, where there is one."""
+        if isinstance(event, StepStarted):
+            self._began[event.step] = datetime.fromisoformat(at)
+            return _estimated(event, self._medians.get(event.step))
+        if isinstance(event, StepProgress) and event.step in self._began:
+            passed = datetime.fromisoformat(at) - self._began[event.step]
+            return _estimated(event, self._left(event, passed.total_seconds()))
+        return event
+
+    def _left(self, event: StepProgress, passed_s: float) -> float | None:
+        if event.total and 0 < event.done <= event.total:
+            pace_known = passed_s >= SETTLED_S
+            return passed_s * (event.total / event.done - 1) if pace_known else None
+        usual = self._medians.get(event.step, 0.0)
+        return usual - passed_s if usual > passed_s else None
+
+
+def _estimated(event: StepStarted | StepProgress, seconds: float | None) -> Event:
+    return event if seconds is None else replace(event, eta_s=round(seconds, 1))
 
 
 class Recorder:

@@ -6,8 +6,9 @@ Pure; knows the grammar of names, not the images.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +58,13 @@ def find_reference(message: str, references: Iterable[str]) -> Reference | None:
         )
 
     return max(parsed, key=likeness, default=None)
+
+
+def find_ids(images: Iterable[Mapping[str, Any]], references: Sequence[str]) -> Mapping[str, str]:
+    """The ids of those references that are among the engine's images (`GET /images/json`)."""
+    ids: dict[str, str] = {}
+    for image in images:
+        for name in (*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ())):
+            ids[Reference.parse(name).key] = str(image["Id"])
+    keys = {text: Reference.parse(text).key for text in references}
+    return {text: ids[key] for text, key in keys.items() if key in ids}

@@ -52,12 +52,16 @@ class StepStarted:
 
 @dataclass(frozen=True, slots=True)
 class StepProgress:
-    """`done` of `total` units (bytes, images, services); also a sign of life when nothing moves."""
+    """`done` of `total` units (bytes, images, services); also a sign of life when nothing moves.
+
+    `eta_s` is an estimate of the seconds that are left.
+    """
 
     step: str
     done: int
     total: int | None
     note: str = ""
+    eta_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

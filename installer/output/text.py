@@ -6,11 +6,13 @@ Colour is never the only signal and is left out by the caller's word (`NO_COLOR`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
 
 from installer.core.errors import ExitCode, Problem
 from installer.core.events import (
     CheckFinished,
     CheckResult,
+    Event,
     Outcome,
     RunFinished,
     Stamped,
@@ -25,6 +27,12 @@ Write = Callable[[str], None]
 
 MOST_PLACES = 3
 """Places that one line names; more are counted, and all are in the report."""
+
+PROGRESS_EVERY = timedelta(seconds=10)
+"""How often a step that goes on says when it will be done."""
+
+LARGE = 10_000
+"""From here on a number of units (bytes) is told as a part of the whole."""
 
 _COLOURS = {
     Outcome.PASS: "32",
@@ -44,6 +52,7 @@ class Narrator:
         self._verbose = verbose
         self._quiet = quiet
         self._titles: dict[str, str] = {}
+        self._told: dict[str, datetime] = {}
         self._alike: dict[tuple[str, ...], list[CheckResult]] = {}
 
     def __call__(self, stamped: Stamped) -> None:
@@ -53,10 +62,10 @@ class Narrator:
             for line in format_problems(event.problems, event.exit_code):
                 self._write(line)
         elif not self._quiet:
-            for line in self._tell(event):
+            for line in self._tell(event, stamped.at):
                 self._write(line)
 
-    def _tell(self, event: object) -> Iterator[str]:
+    def _tell(self, event: Event, at: str) -> Iterator[str]:
         if isinstance(event, StepStarted):
             self._titles[event.step] = event.title
             eta = f", usually {_duration(event.eta_s)}" if event.eta_s else ""
@@ -69,9 +78,17 @@ class Narrator:
             self._hear(event.result)
         elif isinstance(event, StepOutput) and self._verbose:
             yield f"          {event.line}"
-        elif isinstance(event, StepProgress) and self._verbose:
-            total = f"/{event.total}" if event.total else ""
-            yield f"          {event.done}{total} {event.note}".rstrip()
+        elif isinstance(event, StepProgress) and (self._verbose or self._is_due(event, at)):
+            yield f"          {_progress(event)}"
+
+    def _is_due(self, event: StepProgress, at: str) -> bool:
+        """Whether to say how a step gets on: when that tells its end, and not all the time."""
+        now = datetime.fromisoformat(at)
+        last = self._told.get(event.step)
+        if not event.eta_s or (last is not None and now - last < PROGRESS_EVERY):
+            return False
+        self._told[event.step] = now
+        return True
 
     def _hear(self, result: CheckResult) -> None:
         """Keep what is worth a line; findings that differ in their place only become one line."""
@@ -131,6 +148,15 @@ def count_outcomes(checks: Iterable[CheckResult]) -> dict[str, int]:
     for check in checks:
         counts[check.outcome.value] += 1
     return counts
+
+
+def _progress(event: StepProgress) -> str:
+    amount = ""
+    if event.total:
+        share = f"{100 * event.done // event.total} %"
+        amount = f"{event.done}/{event.total}" if event.total < LARGE else share
+    left = f", about {_duration(event.eta_s)} left" if event.eta_s else ""
+    return f"{amount} {event.note}".strip() + left
 
 
 def _duration(seconds: float) -> str:

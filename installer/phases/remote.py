@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 
 from installer.core.errors import Problem, Remedy, RemoteIoError
-from installer.ports import Command, Completed, Host
+from installer.ports import Command, Completed, Host, OutputLine, Talk
 
 quote = shlex.quote
 
@@ -19,12 +19,17 @@ def run_root(
     Raises:
         RemoteIoError: the script failed; its last line of complaint is the detail.
     """
-    completed = host.run(
-        Command(f"set -eu\n{script}", stdin=stdin, privileged=True, timeout_s=timeout_s)
-    )
-    if completed.status != 0:
-        raise RemoteIoError(_failed(host, completed))
-    return completed
+    return _insist(host, host.run(_as_root(script, stdin, timeout_s)))
+
+
+def stream_root(
+    host: Host, script: str, *, stdin: Iterable[bytes] = (), timeout_s: float = 120
+) -> Talk[OutputLine, Completed]:
+    """`run_root`, with the lines as they come and a heartbeat while there are none.
+
+    Raises: as `run_root`.
+    """
+    return _insist(host, (yield from host.stream(_as_root(script, stdin, timeout_s))))
 
 
 def replace_file(host: Host, path: str, data: bytes, *, mode: str = "0600") -> None:
@@ -43,6 +48,16 @@ def read_file(host: Host, path: str) -> bytes | None:
     target = quote(path)
     completed = run_root(host, f"if [ -f {target} ]; then printf 1; cat {target}; fi")
     return completed.stdout[1:] if completed.stdout else None
+
+
+def _as_root(script: str, stdin: Iterable[bytes], timeout_s: float) -> Command:
+    return Command(f"set -eu\n{script}", stdin=stdin, privileged=True, timeout_s=timeout_s)
+
+
+def _insist(host: Host, completed: Completed) -> Completed:
+    if completed.status != 0:
+        raise RemoteIoError(_failed(host, completed))
+    return completed
 
 
 def _failed(host: Host, completed: Completed) -> Problem:

@@ -13,9 +13,9 @@ from installer.core.bundle import Bundle, BundleFile, manifest_lines
 from installer.core.deployed import SECTION, Deployed, parse_deployed
 from installer.core.events import Run, StepProgress
 from installer.core.layout import Layout
-from installer.phases.remote import quote, run_root
+from installer.phases.remote import quote, run_root, stream_root
 from installer.phases.steps import Step, no_effect
-from installer.ports import Host
+from installer.ports import Completed, Host
 
 CHUNK = 256 * 1024
 """Bytes per write; larger pieces are copied again and again by the SSH library."""
@@ -47,36 +47,27 @@ class SecretFile:
 def release_step(host: Host, layout: Layout, bundle: Bundle) -> Step:
     """The release directory holds exactly the bundle."""
     directory = layout.release(bundle.release)
-    part = f"{layout.releases}/.{bundle.release}.part"
-    edited = f"{layout.releases}/{bundle.release}.edited"
     wanted = manifest_lines(bundle.files)
+    listing = (
+        f"[ -d {quote(directory)} ] || exit 0\ncd {quote(directory)}\n"
+        "find . -type f -exec sha256sum {} +\necho --\n"
+        "find . -type f -exec stat -c '%a %n' {} +"
+    )
+    observed: list[str] = []
 
     def is_shipped() -> bool:
-        script = (
-            f"[ -d {quote(directory)} ] || exit 0\ncd {quote(directory)}\n"
-            "find . -type f -exec sha256sum {} +\necho --\n"
-            "find . -type f -exec stat -c '%a %n' {} +"
-        )
-        return parse_listing(run_root(host, script).text) == set(wanted)
+        return parse_listing(run_root(host, listing).text) == set(wanted)
+
+    def was_observed() -> bool:
+        # what the shipping command itself saw in place at its end, once: it saves a round trip
+        return parse_listing(observed.pop()) == set(wanted) if observed else is_shipped()
 
     def ship() -> Run[None]:
+        observed.clear()
         data, unpack = squeeze(pack({**bundle.files, LAST: BundleFile(b"")}))
-        yield StepProgress("ship.release", 0, len(data), f"{len(bundle.files)} files")
-        run_root(
-            host,
-            f"umask 022\nmkdir -p -m 0755 {quote(layout.releases)}\n"
-            f"rm -rf {quote(part)}\nmkdir {quote(part)}\ncd {quote(part)}\n"
-            f"{unpack} --no-same-owner\n"
-            f"[ -e {LAST} ] || {{ echo the archive ended early >&2; exit 1; }}\nrm {LAST}\n"
-            f"chmod 0755 .\nsync . 2>/dev/null || sync\ncd /\n"
-            # what was edited by hand is kept beside, never lost
-            f"if [ -d {quote(directory)} ]; then rm -rf {quote(edited)}\n"
-            f"mv -T {quote(directory)} {quote(edited)}; fi\n"
-            f"mv -T {quote(part)} {quote(directory)}",
-            stdin=pieces(data),
-            timeout_s=600,
-        )
-        yield StepProgress("ship.release", len(data), len(data))
+        script = f"{_release_script(layout, bundle.release, unpack)}\n{listing}"
+        note = f"{len(bundle.files)} files"
+        observed.append((yield from _upload(host, "ship.release", script, data, note)))
 
     def unship() -> Run[None]:
         run_root(
@@ -86,18 +77,42 @@ def release_step(host: Host, layout: Layout, bundle: Bundle) -> Step:
         )
         return no_effect()
 
-    return Step("ship.release", "ship the release", is_shipped, ship, is_shipped, unship)
+    return Step("ship.release", "ship the release", is_shipped, ship, was_observed, unship)
+
+
+def _release_script(layout: Layout, release: str, unpack: str) -> str:
+    """Unpacks its input beside the releases, then gives it its name in one move."""
+    directory = quote(layout.release(release))
+    part = quote(f"{layout.releases}/.{release}.part")
+    edited = quote(f"{layout.releases}/{release}.edited")
+    return (
+        f"umask 022\nmkdir -p -m 0755 {quote(layout.releases)}\n"
+        f"rm -rf {part}\nmkdir {part}\ncd {part}\n"
+        f"{unpack} --no-same-owner\n"
+        f"[ -e {LAST} ] || {{ echo the archive ended early >&2; exit 1; }}\nrm {LAST}\n"
+        # Contents reach the disk before the name does: a crash leaves no release that looks whole
+        # and has empty files. Syncing the directory alone does not write what is in its files.
+        f"chmod 0755 .\nsync -f . 2>/dev/null || sync\ncd /\n"
+        # what was edited by hand is kept beside, never lost
+        f"if [ -d {directory} ]; then rm -rf {edited}\nmv -T {directory} {edited}; fi\n"
+        f"mv -T {part} {directory}"
+    )
 
 
 def override_step(host: Host, layout: Layout) -> Step:
     """The operator's own compose file exists; it is never rewritten."""
-    path = quote(layout.override)
+    path, part = quote(layout.override), quote(layout.override + ".part")
 
     def exists() -> bool:
         return run_root(host, f"if [ -e {path} ]; then echo yes; fi").stdout != b""
 
     def seed() -> Run[None]:
-        run_root(host, f"umask 077\nset -C\ncat > {path}", stdin=(OVERRIDE_SEED,))
+        # An empty file after a crash would be no compose file, and is never written again.
+        script = (
+            f'umask 077\npart={part}\ntrap \'rm -f "$part"\' EXIT\ncat > "$part"\n'
+            f'sync "$part" 2>/dev/null || sync\nln -T "$part" {path}'
+        )
+        run_root(host, script, stdin=(OVERRIDE_SEED,))
         return no_effect()
 
     return Step("ship.override", "seed compose.override.yaml", exists, seed, exists)
@@ -169,6 +184,33 @@ def secrets_step(host: Host, layout: Layout, files: Mapping[str, SecretFile]) ->
         return no_effect()
 
     return Step("ship.secrets", "deliver secrets", are_delivered, deliver, are_delivered)
+
+
+def _upload(host: Host, step: str, script: str, data: bytes, note: str) -> Run[str]:
+    """Run a script with the data as its input, telling how much of it is sent; returns its output.
+
+    The connection keeps up to its window (2 MiB with OpenSSH) in front of what the target has read.
+    """
+    sent = 0
+
+    def feed() -> Iterator[bytes]:
+        nonlocal sent
+        for piece in pieces(data):
+            yield piece
+            sent += len(piece)
+
+    yield StepProgress(step, 0, len(data), note)
+    talk = stream_root(host, script, stdin=feed(), timeout_s=600)
+    while True:
+        try:
+            line = next(talk)
+        except StopIteration as end:
+            completed: Completed = end.value
+            break
+        if line.stream == "beat":
+            yield StepProgress(step, sent, len(data), note)
+    yield StepProgress(step, len(data), len(data), note)
+    return completed.text
 
 
 def parse_listing(text: str) -> set[str]:

@@ -1,6 +1,7 @@
 """Shipping on a real file system: what is sent, what is kept, what is noticed."""
 
 import os
+import shutil
 import stat
 import subprocess
 from dataclasses import replace
@@ -10,6 +11,8 @@ import pytest
 
 from installer.core.bundle import Bundle, BundleFile
 from installer.core.errors import RemoteIoError
+from installer.core.events import StepProgress
+from installer.core.layout import Layout
 from installer.phases.ship import (
     SQUEEZED_BYTES,
     SecretFile,
@@ -93,6 +96,115 @@ def test_undo_removes_the_release_unless_it_is_active(host, layout):
     assert not Path(layout.release("aaaaaaaaaaaa")).exists()
 
 
+class Rewriting:
+    """A host that runs another script than it is given."""
+
+    name = "rewriting"
+
+    def __init__(self, host, rewrite):
+        self._host = host
+        self._rewrite = rewrite
+
+    def run(self, command):
+        return self._host.run(command)
+
+    def stream(self, command):
+        return self._host.stream(replace(command, script=self._rewrite(command.script)))
+
+
+def before_listing(change):
+    """Somebody's change just before the shipping command looks at what is in place."""
+    return lambda script: f"\n{change}\n[ -d".join(script.rsplit("\n[ -d", 1))
+
+
+def test_a_release_that_is_not_in_place_as_sent_is_not_verified(host, layout):
+    place = Path(layout.release("aaaaaaaaaaaa"))
+    step = release_step(
+        Rewriting(host, before_listing(f"echo >> {place}/compose.yaml")), layout, bundle()
+    )
+    assert not do(step)
+    assert do(release_step(Rewriting(host, before_listing("true")), layout, bundle()))
+
+
+def test_what_was_seen_while_shipping_is_believed_once(host, layout):
+    step = release_step(host, layout, bundle())
+    assert do(step)
+    (Path(layout.release("aaaaaaaaaaaa")) / "compose.yaml").write_text("by hand\n")
+    assert not step.verify()
+    assert do(step)
+
+
+def test_an_upload_tells_how_many_bytes_are_sent_while_it_lasts(host, layout, monkeypatch):
+    monkeypatch.setattr("installer.adapters.process.BEAT_S", 0.02)
+    big = bundle(a_big=os.urandom(SQUEEZED_BYTES))
+    slow = Rewriting(host, before_listing("sleep 0.2"))
+    seen = [e for e in release_step(slow, layout, big).do() if isinstance(e, StepProgress)]
+    total = seen[0].total
+    assert seen[0].done == 0
+    assert total > SQUEEZED_BYTES
+    assert [e.done for e in seen] == sorted(e.done for e in seen)
+    assert seen[-1].done == total == seen[-1].total
+    assert len(seen) > 3
+    assert {e.note for e in seen} == {"3 files"}
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """An ext4 disk of its own, and a way to see what it holds if the power goes now."""
+    image, crashed = tmp_path / "disk.img", tmp_path / "crashed.img"
+    live, after = tmp_path / "live", tmp_path / "after"
+    live.mkdir()
+    after.mkdir()
+    for program in ("mkfs.ext4", "mount"):
+        if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
+            pytest.skip(f"{program} is not installed: no disk of its own to cut off")
+    image.write_bytes(b"")
+    os.truncate(image, 64 << 20)
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
+    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True, env=environment)
+    tried = subprocess.run(["mount", "-o", "loop", image, live], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"no loop devices here: {tried.stderr.strip()}")
+
+    def cut():
+        # the rename has reached the disk, as it does by itself within seconds
+        subprocess.run(["sync", live / "opt" / "releases"], check=True)
+        shutil.copyfile(image, crashed)
+        subprocess.run(["mount", "-o", "loop", crashed, after], check=True)
+        return after
+
+    yield live, cut
+    subprocess.run(["umount", after], capture_output=True)
+    subprocess.run(["umount", live], check=True)
+
+
+def sizes_after_crash(live, cut, host, script=lambda text: text):
+    (live / "opt").mkdir()
+    layout = Layout(str(live / "opt"), str(live / "data"))
+    step = release_step(Rewriting(host, script), layout, bundle(a_big=os.urandom(2_000_000)))
+    assert do(step)
+    place = Path(layout.release("aaaaaaaaaaaa"))
+    survived = cut() / place.relative_to(live)
+    return {
+        path.relative_to(place).as_posix(): (
+            path.stat().st_size, (survived / path.relative_to(place)).stat().st_size
+        )
+        for path in place.rglob("*") if path.is_file()
+    }  # fmt: skip
+
+
+def test_after_a_crash_a_release_that_has_its_name_has_its_contents(host, disk):
+    sizes = sizes_after_crash(*disk, host)
+    assert len(sizes) == 3
+    assert all(written == kept > 0 for written, kept in sizes.values())
+
+
+def test_the_crash_would_empty_files_that_only_their_directory_was_synced_for(host, disk):
+    """The seeded defect: it shows that the check above can fail."""
+    sizes = sizes_after_crash(*disk, host, lambda text: text.replace("sync -f .", "sync ."))
+    assert any(written != kept for written, kept in sizes.values())
+
+
 def test_the_override_is_seeded_once_and_never_rewritten(host, layout):
     step = override_step(host, layout)
     assert do(step)
@@ -101,6 +213,9 @@ def test_the_override_is_seeded_once_and_never_rewritten(host, layout):
     with pytest.raises(RemoteIoError):
         do(step)
     assert Path(layout.override).read_text() == "services: {mine: {}}\n"
+    assert [path.name for path in Path(layout.override).parent.iterdir()] == [
+        Path(layout.override).name
+    ]
 
 
 def test_data_directories_get_owner_and_mode_and_keep_their_content(host, layout):
@@ -196,8 +311,14 @@ class Cutting:
         self._kept = kept
 
     def run(self, command):
+        return self._host.run(self._cut(command))
+
+    def stream(self, command):
+        return self._host.stream(self._cut(command))
+
+    def _cut(self, command):
         given = b"".join(command.stdin)
-        return self._host.run(replace(command, stdin=(given[: self._kept],) if given else ()))
+        return replace(command, stdin=(given[: self._kept],) if given else ())
 
 
 @pytest.mark.parametrize(
