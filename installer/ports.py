@@ -8,8 +8,45 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
-from installer.core.certificates import TlsMaterial
-from installer.core.secrets import Secret, SecretSpec
+from installer.ports_secrets import (
+    CertificateIssuer,
+    Custody,
+    HandedShare,
+    RoleKey,
+    SealStatus,
+    SecretServer,
+    SecretStore,
+    ServerPorts,
+)
+
+__all__ = [
+    "ByteStream",
+    "CertificateIssuer",
+    "Clock",
+    "Command",
+    "Completed",
+    "Container",
+    "Custody",
+    "Engine",
+    "EngineInfo",
+    "Entropy",
+    "HandedShare",
+    "Host",
+    "HttpProbe",
+    "HttpRequest",
+    "HttpResponse",
+    "OpenPorts",
+    "OutputLine",
+    "Ports",
+    "Project",
+    "Resolver",
+    "RoleKey",
+    "SealStatus",
+    "SecretServer",
+    "SecretStore",
+    "ServerPorts",
+    "Talk",
+]
 
 Y = TypeVar("Y")
 R = TypeVar("R")
@@ -149,9 +186,12 @@ class Engine(Protocol):
         ...
 
     def up(
-        self, project: Project, services: Sequence[str], *, wait_s: int
+        self, project: Project, services: Sequence[str], *, wait_s: int | None
     ) -> Talk[OutputLine, None]:
-        """Start, wait until healthy. Raises `DeployError` naming the service and its last lines."""
+        """Start, wait until healthy. Raises `DeployError` naming the service and its last lines.
+
+        `wait_s=None` does not wait for these services, only for those they depend on.
+        """
         ...
 
     def containers(self, project: Project) -> tuple[Container, ...]:
@@ -164,6 +204,14 @@ class Engine(Protocol):
         """Run a program inside a running service; secrets go by `stdin`."""
         ...
 
+    def dial(self, project: Project, service: str, argv: Sequence[str]) -> ByteStream:
+        """A program inside a running service whose standard input and output are the stream."""
+        ...
+
+    def restart(self, project: Project, services: Sequence[str]) -> Talk[OutputLine, None]:
+        """Restart containers as they are, without waiting for health."""
+        ...
+
     def logs(self, project: Project, service: str, *, tail: int) -> tuple[str, ...]:
         """The last lines a service wrote."""
         ...
@@ -174,46 +222,6 @@ class Engine(Protocol):
 
     def image_ids(self, references: Sequence[str]) -> Mapping[str, str]:
         """The ids of those references that the engine already has."""
-        ...
-
-
-class SecretStore(Protocol):
-    """Where secrets live. A second `ensure` of the same name returns the first value."""
-
-    def get(self, name: str) -> Secret | None:
-        """The current value, or None. Raises `SecretStoreError`, `IntegrityError`."""
-        ...
-
-    def ensure(self, spec: SecretSpec, make: Callable[[], Secret]) -> Secret:
-        """The stored value of `spec.name`; made, stored durably and read back when absent."""
-        ...
-
-    def names(self) -> frozenset[str]:
-        """The names that have a value."""
-        ...
-
-
-class CertificateIssuer(Protocol):
-    """Where the edge's certificate comes from, unless the edge fetches its own.
-
-    Attributes:
-        credentials: For an edge that fetches its own: variable of its provider → value.
-    """
-
-    credentials: Mapping[str, Secret]
-
-    def ensure(self, names: Sequence[str]) -> TlsMaterial | None:
-        """A certificate that is good for these names, made or renewed when it is not there.
-
-        None when the edge gets its own (ACME).
-
-        Raises:
-            TlsError: what was provided is unusable.
-        """
-        ...
-
-    def current(self, names: Sequence[str]) -> TlsMaterial | None:
-        """The same without making anything: None when there is none, or it is due for renewal."""
         ...
 
 
@@ -279,6 +287,7 @@ class Ports:
     engine: Engine
     secrets: SecretStore
     certificates: CertificateIssuer
+    server: ServerPorts | None
     resolver: Resolver
     http: HttpProbe
     clock: Clock

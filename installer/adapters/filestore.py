@@ -45,6 +45,7 @@ class SecretRecord:
 class _Entry:
     record: SecretRecord
     value: Secret
+    previous: Secret | None = None
 
 
 class FileStore:
@@ -95,10 +96,37 @@ class FileStore:
     def replace(self, spec: SecretSpec, value: Secret) -> Secret:
         """Store a new version of a secret, for rotation; returns it as read back.
 
+        The value it replaces is `previous` from then on; the one before that is gone.
+
         Raises: as `ensure`.
         """
         with self._locked() as directory:
             return self._store(directory, self._read_in(directory), spec, value)
+
+    def previous(self, name: str) -> Secret | None:
+        """The value before the current one, or None when there was none. Raises as `get`."""
+        entry = self._read().get(name)
+        return entry.previous if entry else None
+
+    def version(self, name: str) -> int | None:
+        """How many values the name has had; None when it has none. Raises as `get`."""
+        record = self.record(name)
+        return record.version if record else None
+
+    def remove(self, name: str) -> None:
+        """Remove a name with all its versions, from the generation before as well.
+
+        Raises: as `ensure`.
+        """
+        with self._locked() as directory:
+            entries = dict(self._read_in(directory))
+            if entries.pop(name, None) is None and not self._is_kept_before(name, directory):
+                return
+            # Twice: the first one makes what still has the name the generation before.
+            self._rewrite(directory, entries)
+            self._rewrite(directory, entries)
+            if name in self._read_in(directory):
+                raise IntegrityError(damaged(str(self._path), f"{name} is still there"))
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
@@ -122,15 +150,27 @@ class FileStore:
         before = entries.get(spec.name)
         version = before.record.version + 1 if before else 1
         record = SecretRecord(spec.name, spec.kind, spec.purpose, version, self._now())
-        remove_leftovers(self._path, directory)
-        current = read_private(self._path, directory, limit=LARGEST)
-        replace_private(_previous(self._path), current, directory)
-        content = _serialise({**entries, spec.name: _Entry(record, value)})
-        replace_private(self._path, seal(content, self._key), directory)
+        entry = _Entry(record, value, before.value if before else None)
+        self._rewrite(directory, {**entries, spec.name: entry})
         stored = self._read_in(directory).get(spec.name)
         if stored is None or stored.value != value:
             raise IntegrityError(damaged(str(self._path), f"{spec.name} is not what was written"))
         return stored.value
+
+    def _rewrite(self, directory: int, entries: Mapping[str, _Entry]) -> None:
+        """The whole file anew; what it was is the generation before."""
+        remove_leftovers(self._path, directory)
+        current = read_private(self._path, directory, limit=LARGEST)
+        replace_private(_previous(self._path), current, directory)
+        replace_private(self._path, seal(_serialise(entries), self._key), directory)
+
+    def _is_kept_before(self, name: str, directory: int) -> bool:
+        """Whether a removal was cut off between its two halves."""
+        path = _previous(self._path)
+        if not path.exists():
+            return False
+        sealed = read_private(path, directory, limit=LARGEST)
+        return name in _parse(unseal(sealed, self._key, str(path)), str(path))
 
 
 def create_store(
@@ -179,6 +219,7 @@ def _serialise(entries: Mapping[str, _Entry]) -> bytes:
     document = {
         name: {
             "value": entry.value.reveal(),
+            "previous": None if entry.previous is None else entry.previous.reveal(),
             "kind": entry.record.kind.value,
             "purpose": entry.record.purpose,
             "version": entry.record.version,
@@ -201,6 +242,8 @@ def _parse(content: bytes, where: str) -> Mapping[str, _Entry]:
                     datetime.fromisoformat(fields["created"]),
                 ),
                 Secret(fields["value"]),
+                # Stores from before rotation have none.
+                None if fields.get("previous") is None else Secret(fields["previous"]),
             )
             for name, fields in json.loads(content)["secrets"].items()
         }

@@ -121,3 +121,17 @@ class _ReadOnly:
         if (value := self._store.get(spec.name)) is not None:
             return value
         raise _WouldMakeError
+
+    def previous(self, name: str) -> Secret | None:
+        return self._store.previous(name)
+
+    def version(self, name: str) -> int | None:
+        return self._store.version(name)
+
+    def replace(self, spec: SecretSpec, value: Secret) -> Secret:
+        del spec, value
+        raise _WouldMakeError
+
+    def remove(self, name: str) -> None:
+        del name
+        raise _WouldMakeError

@@ -1,7 +1,7 @@
-"""From a reference to the secret it names: in the environment, in a file, or asked for.
+"""From a reference to the secret it names: in the environment, a file or a store, or asked for.
 
-References to stores that this release cannot read are refused in plain words. A value is returned,
-never printed, logged or put into a message.
+References to a store that these answers give no way to are refused in plain words. A value is
+returned, never printed, logged or put into a message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from getpass import getpass
 from pathlib import Path
 from shlex import quote
-from typing import NoReturn
+from types import MappingProxyType
+from typing import NoReturn, TypeAlias
 
 from installer.adapters.private_files import read_up_to
 from installer.core.errors import (
@@ -30,10 +31,12 @@ from installer.core.secrets import Secret
 LARGEST = 64 * 1024
 """Bytes above which a file is not taken for a secret."""
 _TRIES = 3
-_LATER = {
-    SecretSource.VAULT: "references to a vault come with the installer's own vault support",
-    SecretSource.AWS: "references to AWS Secrets Manager come with the AWS secret store",
-}
+_NEEDS_MODE = {SecretSource.VAULT: "external", SecretSource.AWS: "aws-secrets-manager"}
+"""The `vault.mode` whose store a reference is read from; there is a login to no other one."""
+
+Fetch: TypeAlias = Callable[[str, str], Secret]
+"""A secret of a store by path or id, and by its field there; the field is empty for all of it."""
+_NO_STORES: Mapping[SecretSource, Fetch] = MappingProxyType({})
 
 
 def resolve_secret(
@@ -42,17 +45,19 @@ def resolve_secret(
     *,
     ask: Callable[[str], str] | None = None,
     environment: Mapping[str, str] | None = None,
+    stores: Mapping[SecretSource, Fetch] = _NO_STORES,
 ) -> Secret:
     """The secret that `reference`, the answer at path `where`, names; byte for byte, not trimmed.
 
     `ask` puts a question without echo; None means that nobody can be asked. A file's one last line
-    end does not belong to the secret. `environment` is this process's by default.
+    end does not belong to the secret. `environment` is this process's by default. `stores` are the
+    stores that can be read, each with how.
 
     Raises:
         AnswersError: an unset or empty variable, an empty secret, or a source that makes no sense.
         LocalIoError: a file that is missing, unreadable, no regular file, or open to others.
         TerminalError: `prompt` where nobody can be asked, or no answer.
-        SecretStoreError: a store that this release cannot read.
+        SecretStoreError: a store that these answers give no way to, or that refuses.
     """
     source = reference.source
     if source is SecretSource.ENV:
@@ -64,15 +69,11 @@ def resolve_secret(
         return _from_person(where, ask)
     if reference.value is not None:
         return reference.value
-    if source in _LATER:
-        raise SecretStoreError(
-            _problem(
-                f"secret.{source}_unavailable",
-                f"{source}: {_LATER[source]}; this release does not have it",
-                where,
-                Remedy("until then give env:NAME or file:/path"),
-            )
-        )
+    if source in stores:
+        value = stores[source](reference.location, reference.key)
+        return _checked(value.reveal().encode("utf-8", "surrogatepass"), str(reference), where)
+    if source in _NEEDS_MODE:
+        raise SecretStoreError(_no_way(source, where))
     raise AnswersError(
         _problem(
             "secret.source",
@@ -80,6 +81,16 @@ def resolve_secret(
             where,
             Remedy("give env:NAME, file:/path or prompt"),
         )
+    )
+
+
+def _no_way(source: SecretSource, where: str) -> Problem:
+    mode = _NEEDS_MODE[source]
+    return _problem(
+        f"secret.{source}_unavailable",
+        f"the reference {source}:… can be read only with vault.mode: {mode}",
+        where,
+        Remedy(f"give env:NAME or file:/path, or use vault.mode: {mode}"),
     )
 
 

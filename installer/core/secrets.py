@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from installer.core.errors import InternalError, Problem, Remedy, StackError
 from installer.core.scram import parse_scram_verifier, scram_verifier_of
+from installer.core.shares import canonical_share
 
 __all__ = [
     "Secret",
@@ -24,9 +25,11 @@ __all__ = [
     "SecretSpec",
     "expand",
     "make_secret",
+    "map_placeholders",
     "named_secrets",
     "parse_scram_verifier",
     "scram_verifier",
+    "share_fingerprint",
 ]
 
 
@@ -157,11 +160,20 @@ def _broken_source(what: str) -> Problem:
     )
 
 
+_SEPARATORS = str.maketrans({"\u2028": "\\u2028", "\u2029": "\\u2029"})
+"""JSON allows these two as they are, JavaScript did not; Go's encoder always escapes them."""
+
+
+def _json_text(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)[1:-1].translate(_SEPARATORS)
+
+
 _PLACEHOLDER = re.compile(r"\$\$\{|\$\{([^{}\n]*)\}|\$\{")
 _FILTERS: Mapping[str, Callable[[str], str]] = {
+    "id": lambda value: hashlib.sha256(value.encode()).hexdigest()[:8],
+    "json": _json_text,
     "sha256": lambda value: hashlib.sha256(value.encode()).hexdigest(),
     "url": lambda value: quote(value, safe=""),
-    "json": lambda value: json.dumps(value)[1:-1],
 }
 
 
@@ -169,42 +181,80 @@ def expand(template: str, secrets: Mapping[str, Secret]) -> Secret:
     """The text with every placeholder replaced, in one pass: a value is never expanded again.
 
     `${name}` is the value; `${sha256:name}` its SHA-256 in hex (an access list's `#<hash>`);
+    `${id:name}` the first 8 digits of that, which tell values apart in names;
     `${url:name}` percent-encoded for any part of a URL; `${json:name}` escaped for the inside of a
     double-quoted JSON or YAML text. `$${` stands for a literal `${`; any other `$` for itself.
 
     Raises:
         StackError: with every unknown name, unknown filter and unclosed placeholder.
     """
+
+    def value(filter_name: str, name: str) -> str | Problem:
+        if name not in secrets:
+            return _bad_placeholder(
+                f"unknown secret in ${{{filter_name + ':' if filter_name else ''}{name}}}",
+                "declare it in a service's manifest, or write '$${' for a literal '${'",
+            )
+        value = secrets[name].reveal()
+        return _FILTERS[filter_name](value) if filter_name else value
+
+    return Secret(map_placeholders(template, literal=str, placeholder=value))
+
+
+def map_placeholders(
+    template: str,
+    *,
+    literal: Callable[[str], str],
+    placeholder: Callable[[str, str], str | Problem],
+) -> str:
+    """The template with each literal part and each placeholder replaced by what a function makes.
+
+    Args:
+        template: As `expand` takes it.
+        literal: Gets what stands between two placeholders, `$${` already turned into `${`.
+        placeholder: Gets the filter, empty when there is none, and the name.
+
+    Raises:
+        StackError: with every unknown filter, unclosed placeholder and problem of `placeholder`.
+    """
+    made: list[str] = []
     problems: list[Problem] = []
-
-    def replacement(match: re.Match[str]) -> str:
+    text, end = "", 0
+    for match in _PLACEHOLDER.finditer(template):
+        text, end = text + template[end : match.start()], match.end()
         if match[0] == "$${":
-            return "${"
-        if match[1] is None:
-            problems.append(_bad_placeholder("'${' without '}'", "close it, or write '$${'"))
-            return ""
-        filter_name, _, name = match[1].rpartition(":")
-        if filter_name and filter_name not in _FILTERS:
-            allowed = ", ".join(_FILTERS)
-            problems.append(
-                _bad_placeholder(f"unknown filter in ${{{match[1]}}}", f"use {allowed}")
-            )
-        elif name not in secrets:
-            problems.append(
-                _bad_placeholder(
-                    f"unknown secret in ${{{match[1]}}}",
-                    "declare it in a service's manifest, or write '$${' for a literal '${'",
-                )
-            )
+            text += "${"
+            continue
+        found = _read_placeholder(match[1])
+        outcome = found if isinstance(found, Problem) else placeholder(*found)
+        if isinstance(outcome, Problem):
+            problems.append(outcome)
         else:
-            value = secrets[name].reveal()
-            return _FILTERS[filter_name](value) if filter_name else value
-        return ""
-
-    text = _PLACEHOLDER.sub(replacement, template)
+            made += (literal(text), outcome)
+            text = ""
     if problems:
         raise StackError(*problems)
-    return Secret(text)
+    return "".join((*made, literal(text + template[end:])))
+
+
+def _read_placeholder(inside: str | None) -> tuple[str, str] | Problem:
+    if inside is None:
+        return _bad_placeholder("'${' without '}'", "close it, or write '$${'")
+    filter_name, _, name = inside.rpartition(":")
+    if filter_name and filter_name not in _FILTERS:
+        return _bad_placeholder(
+            f"unknown filter in ${{{inside}}}", f"use {', '.join(sorted(_FILTERS))}"
+        )
+    return filter_name, name
+
+
+def share_fingerprint(share: Secret) -> str:
+    """What a share may be known by: 16 hex digits of the SHA-256 of its base64 text.
+
+    The same for its hex form.
+    """
+    text = canonical_share(share.reveal()) or share.reveal()
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def named_secrets(template: str) -> frozenset[str]:

@@ -161,6 +161,7 @@ def test_expand_delivers_a_value_byte_for_byte(value: str) -> None:
     assert yaml.safe_load(expand('k: "${json:name}"', secrets).reveal()) == {"k": value}
     digest = expand("#${sha256:name}", secrets).reveal()
     assert digest == "#" + hashlib.sha256(value.encode()).hexdigest()
+    assert expand("role_${id:name}", secrets).reveal() == "role_" + digest[1:9]
 
 
 @given(st.text(), st.text(st.characters(exclude_categories=["Cs"])))
@@ -215,7 +216,7 @@ def test_expand_names_every_fault_at_once() -> None:
 
 
 def test_named_secrets_are_those_that_expand_needs() -> None:
-    assert named_secrets("${a} $${b} ${url:c} ${sha256:a}") == {"a", "c"}
+    assert named_secrets("${a} $${b} ${url:c} ${sha256:a} ${id:d}") == {"a", "c", "d"}
 
 
 def test_scram_verifier_agrees_with_the_exchange_of_rfc_7677() -> None:

@@ -12,6 +12,8 @@ from installer.core.errors import (
     AnswersError,
     InstallError,
     LocalIoError,
+    Problem,
+    Remedy,
     SecretStoreError,
     TerminalError,
 )
@@ -191,14 +193,68 @@ def test_asking_without_a_terminal_never_reads_standard_input(
     assert problem_code(caught) == "secret.no_terminal"
 
 
-@pytest.mark.parametrize("scheme", ["vault", "aws"])
-def test_a_store_of_a_later_release_is_refused_in_plain_words(scheme: str) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "mode"), [("vault", "external"), ("aws", "aws-secrets-manager")]
+)
+def test_a_store_that_these_answers_give_no_way_to_is_refused(scheme: str, mode: str) -> None:
     reference = parse_secret_ref(f"{scheme}:path#key")
     assert reference is not None
+    other = {SecretSource("aws" if scheme == "vault" else "vault"): lambda *_: Secret("wrong")}
     with pytest.raises(SecretStoreError) as caught:
-        resolve_secret(reference, WHERE)
+        resolve_secret(reference, WHERE, stores=other)
     assert problem_code(caught) == f"secret.{scheme}_unavailable"
-    assert "come with" in caught.value.problems[0].summary
+    assert f"vault.mode: {mode}" in caught.value.problems[0].remedy.summary
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("vault:team/ops#password", ("team/ops", "password")),
+        ("aws:prod/db#key", ("prod/db", "key")),
+        ("aws:prod/db", ("prod/db", "")),
+        ("aws:arn:aws:secretsmanager:eu-west-1:1:secret:x-AbCdEf",
+         ("arn:aws:secretsmanager:eu-west-1:1:secret:x-AbCdEf", "")),
+    ],
+)  # fmt: skip
+def test_a_store_is_asked_for_path_and_field(text: str, asked: tuple[str, str]) -> None:
+    reference = parse_secret_ref(text)
+    assert reference is not None
+    heard: list[tuple[str, str]] = []
+
+    def fetch(path: str, key: str) -> Secret:
+        heard.append((path, key))
+        return Secret(" as it is ")
+
+    stores = {reference.source: fetch}
+    assert resolve_secret(reference, WHERE, stores=stores) == Secret(" as it is ")
+    assert heard == [asked]
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [("", "secret.empty"), ("hunter2\0", "secret.control_char"), ("\ud800", "secret.encoding")],
+)
+def test_what_a_store_gives_is_judged_like_any_other_secret(value: str, code: str) -> None:
+    reference = parse_secret_ref("vault:team/ops#password")
+    assert reference is not None
+    stores = {SecretSource.VAULT: lambda path, key: Secret(value)}
+    with pytest.raises(AnswersError) as caught:
+        resolve_secret(reference, WHERE, stores=stores)
+    assert problem_code(caught) == code
+    assert "vault:team/ops#password" in caught.value.problems[0].summary
+
+
+def test_what_a_store_refuses_is_told_as_it_tells_it() -> None:
+    reference = parse_secret_ref("vault:team/ops#password")
+    assert reference is not None
+    refusal = SecretStoreError(Problem("vault.sealed", "sealed", Remedy("unseal it"), where=WHERE))
+
+    def fetch(path: str, key: str) -> Secret:
+        raise refusal
+
+    with pytest.raises(SecretStoreError) as caught:
+        resolve_secret(reference, WHERE, stores={SecretSource.VAULT: fetch})
+    assert caught.value is refusal
 
 
 def test_generate_names_no_secret_that_exists() -> None:

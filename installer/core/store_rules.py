@@ -1,0 +1,170 @@
+"""What a secret server must hold for this deployment: mount, policies, roles, audit devices.
+
+One policy and one role per consumer, each for exactly the secrets that its files name. Text and
+data only; `adapters` talk to the server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from installer.core.secrets import named_secrets
+
+if TYPE_CHECKING:
+    from installer.core.answers import Answers
+    from installer.core.plan import Plan
+
+TOKEN_PERIOD_S = 3600
+SECRET_ID_TTL_S = 600
+"""An agent is given its login as soon as it runs; ten minutes outlast a slow host."""
+_AUDIT_DATA, _AUDIT_FILE = "logs", "audit.log"
+_EVERYTHING = ("create", "read", "update", "delete", "list")
+_WRITE = ("create", "update")
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRules:
+    """How a machine logs in (AppRole) and what its token may do.
+
+    Attributes:
+        policy: The only policy of its tokens.
+        token_period_s: Seconds that a token lives unless renewed.
+        secret_id_uses: Logins that one secret id is good for; 0 is any number.
+        secret_id_ttl_s: Seconds that an unused secret id lives; 0 is without end.
+    """
+
+    policy: str
+    token_period_s: int
+    secret_id_uses: int
+    secret_id_ttl_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreRules:
+    """The wanted state of the server.
+
+    Attributes:
+        mount: Path of the KV version 2 engine.
+        prefix: Path below it, without slashes at its ends.
+        policies: Policy name → HCL text.
+        roles: AppRole name → its rules.
+        audit: Audit device → file it writes to, for servers that take them by API; others have
+            them in their configuration.
+    """
+
+    mount: str
+    prefix: str
+    policies: Mapping[str, str]
+    roles: Mapping[str, RoleRules]
+    audit: Mapping[str, str]
+
+
+def store_prefix(answers: Answers) -> str:
+    """Path that all secrets of a deployment lie below, without slashes at its ends."""
+    return str(answers.at("vault.prefix") or f"devplat/{answers.deployment.name}")
+
+
+def consumer_role(deployment: str, consumer: str) -> str:
+    """Name of a consumer's role, and of its policy."""
+    return f"{deployment}-{consumer}"
+
+
+def installer_role(deployment: str) -> str:
+    """Name of the installer's own role, and of its policy."""
+    return consumer_role(deployment, "installer")
+
+
+def secrets_of(plan: Plan) -> Mapping[str, tuple[str, ...]]:
+    """Consumer of secrets → the names that its files are made of, sorted; in start order."""
+    files = {name: plan.manifest(name).secret_files for name in plan.services}
+    return {
+        name: tuple(sorted(frozenset().union(*map(named_secrets, texts.values()))))
+        for name, texts in files.items()
+        if texts
+    }
+
+
+def make_store_rules(plan: Plan) -> StoreRules:
+    """The rules for the secret server that is part of a plan."""
+    deployment = plan.deployment
+    mount, prefix = str(plan.answers.at("vault.mount")), store_prefix(plan.answers)
+    own = installer_role(deployment)
+    policies = {own: _installer_policy(deployment, mount, prefix)}
+    roles = {own: RoleRules(own, TOKEN_PERIOD_S, secret_id_uses=0, secret_id_ttl_s=0)}
+    for consumer, names in secrets_of(plan).items():
+        role = consumer_role(deployment, consumer)
+        policies[role] = _consumer_policy(mount, prefix, names)
+        roles[role] = RoleRules(
+            role, TOKEN_PERIOD_S, secret_id_uses=1, secret_id_ttl_s=SECRET_ID_TTL_S
+        )
+    return StoreRules(mount, prefix, policies, roles, _audit_devices(plan))
+
+
+def _audit_devices(plan: Plan) -> Mapping[str, str]:
+    """None for the flavor whose configuration file declares them; it takes none by its API."""
+    flavor = plan.answers.at("vault.flavor")
+    if plan.server is None or flavor == "openbao":
+        return {}
+    devices = {"stdout": "stdout"}
+    for data in plan.server.data:
+        if data.name == _AUDIT_DATA:
+            devices["file"] = f"{data.path}/{_AUDIT_FILE}"
+    return devices
+
+
+def external_policy(mount: str, prefix: str) -> str:
+    """HCL of what the owner of an existing server must grant: our prefix, and our own token."""
+    return _text((*_kv_rules(mount, prefix), *_OWN_TOKEN))
+
+
+def _consumer_policy(mount: str, prefix: str, names: tuple[str, ...]) -> str:
+    rules = [(f"{mount}/data/{prefix}/{name}", ("read",)) for name in names]
+    # a server refuses an empty policy
+    return _text(rules) if rules else "# its files hold no secret\n"
+
+
+def _installer_policy(deployment: str, mount: str, prefix: str) -> str:
+    roles, policies = f"auth/approle/role/{deployment}-*", f"sys/policies/acl/{deployment}-*"
+    return _text(
+        (
+            *_kv_rules(mount, prefix),
+            # the ids of a role lie below it
+            (roles, ("create", "read", "update", "delete")),
+            (policies, ("create", "read", "update", "delete")),
+            ("sys/storage/raft/snapshot", ("read",)),
+            ("sys/audit", ("read", "sudo")),
+            ("sys/mounts", ("read",)),
+            *_OWN_TOKEN,
+        )
+    )
+
+
+_Rule = tuple[str, tuple[str, ...]]
+_OWN_TOKEN: tuple[_Rule, ...] = (
+    ("auth/token/lookup-self", ("read",)),
+    ("auth/token/renew-self", ("update",)),
+    ("auth/token/revoke-self", ("update",)),
+)
+
+
+def _kv_rules(mount: str, prefix: str) -> Iterator[_Rule]:
+    """Everything that KV version 2 offers, below the prefix and nowhere else."""
+    for part, capabilities in (
+        ("data", _EVERYTHING),
+        ("metadata", _EVERYTHING),
+        ("delete", _WRITE),
+        ("undelete", _WRITE),
+        ("destroy", _WRITE),
+    ):
+        yield f"{mount}/{part}/{prefix}/*", capabilities
+
+
+def _text(rules: Iterable[_Rule]) -> str:
+    """Rules as HCL; its quoted strings are those of JSON as long as no `${` is in them."""
+    return "\n".join(
+        f"path {json.dumps(path)} {{\n  capabilities = {json.dumps(list(capabilities))}\n}}\n"
+        for path, capabilities in rules
+    )
