@@ -74,9 +74,6 @@ def make_parser() -> argparse.ArgumentParser:
     _add_answers_flags(parser)
     _add_output_flags(parser)
     _add_consent_flags(parser)
-    parser.add_argument(
-        "--unattended", action="store_true", help="no prompt exists at all; needs --answers"
-    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
     _add_answers_commands(commands)
     for name, text in (
@@ -96,6 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     apply = _with_shared(commands.add_parser("apply", help="carry out the plan and verify"))
     _add_consent_flags(apply)
     apply.add_argument("--plan", metavar="ID", help="refuse unless the plan still has this id")
+    _add_secret_commands(commands)
     images = commands.add_parser("images", help="the lock file of image digests")
     images_commands = images.add_subparsers(dest="action", metavar="ACTION", required=True)
     lock = _with_shared(images_commands.add_parser("lock", help="resolve tags to digests"))
@@ -116,8 +114,26 @@ def _add_answers_commands(commands: argparse._SubParsersAction[_Parser]) -> None
     actions = answers.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("init", help="a commented, complete skeleton")
     _with_shared(actions.add_parser("check", help="every problem at once, with its place"))
-    _with_shared(actions.add_parser("show", help="effective values and where they come from"))
+    show = actions.add_parser("show", help="effective values and where they come from")
+    _with_shared(show).add_argument(
+        "--vault-policy",
+        action="store_true",
+        help="instead, what the owner of the secret store must grant for these answers",
+    )
     actions.add_parser("schema", help="JSON Schema of the answers file")
+
+
+def _add_secret_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
+    text = "unseal the platform's secret server, as after a reboot"
+    _add_consent_flags(_with_shared(commands.add_parser("unseal", help=text, description=text)))
+    text = "new values for secrets, each proven before the old one is given up"
+    rotate = _with_shared(commands.add_parser("rotate", help=text, description=text))
+    which = rotate.add_mutually_exclusive_group()
+    which.add_argument(
+        "names", metavar="NAME", nargs="*", default=[], help="of a secret in the store"
+    )
+    which.add_argument("--all", action="store_true", help="every secret that can be rotated")
+    _add_consent_flags(rotate)
 
 
 def _with_shared(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
@@ -128,6 +144,12 @@ def _with_shared(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 
 def _add_answers_flags(parser: argparse.ArgumentParser, default: object = None) -> None:
+    parser.add_argument(
+        "--unattended",
+        action="store_true",
+        default=False if default is None else default,
+        help="no prompt exists at all; needs --answers",
+    )
     parser.add_argument("--answers", metavar="FILE", default=default, help="answers file")
     parser.add_argument(
         "--set",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import stat
+import sys
 from pathlib import Path
 
 from installer.core import draft
@@ -32,13 +33,25 @@ def read_draft(args: argparse.Namespace) -> draft.Draft:
     return draft.merge(*layers)
 
 
-def validate(given: draft.Draft, catalog: Catalog) -> draft.Validated:
+def may_ask(args: argparse.Namespace) -> bool:
+    """Whether somebody sits at a terminal and has not said that nobody is to be asked."""
+    return not args.unattended and sys.stdin.isatty()
+
+
+_INSTALLING = frozenset({None, "answers", "apply", "plan"})
+"""Commands that install, or say whether these answers would."""
+
+
+def validate(args: argparse.Namespace, given: draft.Draft, catalog: Catalog) -> draft.Validated:
     """Judge what was set, with a look at the files it names.
+
+    What somebody has to type during an installation is a matter of the commands that install.
 
     Raises:
         AnswersError: with every problem at once.
     """
-    return draft.validate(given, catalog, files=probe_file)
+    attended = may_ask(args) or args.command not in _INSTALLING
+    return draft.validate(given, catalog, files=probe_file, attended=attended)
 
 
 def read_answers(args: argparse.Namespace, catalog: Catalog) -> tuple[Answers, tuple[Problem, ...]]:
@@ -46,7 +59,7 @@ def read_answers(args: argparse.Namespace, catalog: Catalog) -> tuple[Answers, t
 
     Raises: as `read_draft` and `validate`.
     """
-    validated = validate(read_draft(args), catalog)
+    validated = validate(args, read_draft(args), catalog)
     return validated.answers, validated.warnings
 
 

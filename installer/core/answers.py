@@ -17,8 +17,6 @@ from installer.core.answers_choices import (
     DatabaseBundled,
     Tls,
     TlsPrivateCa,
-    Vault,
-    VaultEmbedded,
 )
 from installer.core.answers_fields import Section, Switch, about
 from installer.core.answers_sections import (
@@ -37,7 +35,8 @@ from installer.core.answers_sections import (
     Ssh,
     Target,
 )
-from installer.core.catalog import Catalog, Option, ServiceManifest
+from installer.core.answers_vault import Vault, VaultBundled
+from installer.core.catalog import Catalog
 from installer.core.fields import Check, Rule, check_choice, check_switch, check_text
 from installer.core.fields_domains import check_public_name
 from installer.core.fields_names import (
@@ -50,6 +49,7 @@ from installer.core.fields_names import (
     join_label_key,
 )
 from installer.core.fields_sizes import check_cpus, check_memory, check_whole, memory_mib
+from installer.core.manifest import Option, ServiceManifest
 
 FORMAT_VERSION = 1
 FreeTexts = Mapping[str, str]
@@ -69,7 +69,7 @@ class Answers(Section):
     network: Network = Network()
     admin: Admin
     mfa: Mfa = Mfa()
-    vault: Vault = Field(VaultEmbedded(), description="Where the platform's secrets are kept.")
+    vault: Vault = Field(VaultBundled(), description="Where the platform's secrets are kept.")
     database: Database = Field(DatabaseBundled(), description="The database of the services.")
     sizing: Sizing = Sizing()
     images: Images = Images()
@@ -104,6 +104,13 @@ class Answers(Section):
     def image_of(self, service: str) -> str | None:
         """Image reference that the answers set for a service, or None."""
         return cast(str | None, getattr(self.images, to_key(service), None))
+
+    def at(self, path: str) -> object:
+        """The value at a dotted answer path; None where these answers have no such field."""
+        value: object = self
+        for key in path.split("."):
+            value = getattr(value, to_key(key), None)
+        return value
 
     def options_of(self, section: str) -> Mapping[str, Any]:
         """The values of one section by name, `enabled` among them."""

@@ -1,4 +1,4 @@
-"""The sections of the answers that exist in alternatives: certificates, secret store, database.
+"""The sections of the answers that exist in alternatives: certificates, database.
 
 Each is a union told apart by `mode`, so that what belongs to one alternative cannot be written
 together with another.
@@ -26,11 +26,9 @@ from installer.core.fields_secrets import (
     check_database_reference,
     check_reference,
     check_secret_text,
-    check_vault_token,
 )
-from installer.core.fields_sizes import check_key_shares, check_threshold
-from installer.core.fields_urls import check_directory_url, check_mount, check_vault_address
-from installer.core.secretrefs import SecretRef, SecretSource
+from installer.core.fields_urls import check_directory_url
+from installer.core.secretrefs import SecretRef
 
 TlsProfile = Annotated[Literal["intermediate", "modern"], choice_rule("intermediate", "modern")]
 
@@ -112,44 +110,6 @@ class TlsAcme(_Tls):
 
 
 Tls = Annotated[TlsPrivateCa | TlsFiles | TlsAcme, Field(discriminator="mode")]
-
-
-class VaultEmbedded(Section):
-    """Secrets are kept by the product itself."""
-
-    mode: Literal["embedded"] = "embedded"
-    passphrase: Annotated[
-        SecretRef, Rule(check_reference(check_secret_text), takes="secret", private=True)
-    ] = about(
-        "Passphrase",
-        "Reference to the passphrase of the encrypted store in the run directory.",
-        "prompt",
-        default=SecretRef(SecretSource.ENV, "DEVPLAT_STORE_PASSPHRASE"),
-    )
-    key_shares: Annotated[int, Rule(check_key_shares, takes="number")] = about(
-        "Key shares", "Parts that the unseal key is split into.", default=5
-    )
-    key_threshold: Annotated[int, Rule(check_threshold, takes="number")] = about(
-        "Threshold", "Parts needed to unseal.", default=3
-    )
-
-
-class VaultExternal(Section):
-    """Secrets are kept by a store that exists already."""
-
-    mode: Literal["external"]
-    addr: Annotated[str, Rule(check_vault_address)] = about(
-        "Address", "Where it listens.", "https://vault.company.com:8200"
-    )
-    token: Annotated[
-        SecretRef, Rule(check_reference(check_vault_token), takes="secret", private=True)
-    ] = about("Token", "Reference to a token of it.", "env:VAULT_TOKEN")
-    mount: Annotated[str, Rule(check_mount)] = about(
-        "Mount", "Path of the KV engine, version 2.", default="secret"
-    )
-
-
-Vault = Annotated[VaultEmbedded | VaultExternal, Field(discriminator="mode")]
 
 
 class DatabaseBundled(Section):

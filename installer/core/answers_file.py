@@ -72,7 +72,7 @@ def _plain(value: object) -> object:
         return str(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _lines(document: Mapping[str, Any], depth: int) -> Iterator[str]:

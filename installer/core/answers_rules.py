@@ -6,28 +6,17 @@ one of its values is missing. Nothing here knows where a value came from, but fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from installer.core.answers import to_key
+from installer.core.answers_findings import AnswersRule, Finding, Values
+from installer.core.answers_vault_rules import VAULT_RULES
 from installer.core.catalog import Catalog
 from installer.core.fields import Concern, visible, warn
 from installer.core.fields_domains import LONGEST_NAME, is_address
 from installer.core.fields_hosts import hop_place
 from installer.core.fields_paths import is_within
-
-Values = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A concern about several fields; `where` is the one to change, `involves` are the others."""
-
-    where: str
-    concern: Concern
-    involves: tuple[str, ...] = ()
-
 
 _USERS = {"small": 50, "medium": 200, "custom": 50}
 _WORKSPACES = {"small": 20, "medium": 50, "custom": 20}
@@ -141,21 +130,6 @@ def _derived_names_fit(values: Values, given: Collection[str]) -> Iterator[Findi
         yield Finding("domain.base", concern, tuple(names))
 
 
-def _threshold_fits(values: Values, given: Collection[str]) -> Iterator[Finding]:
-    del given
-    shares, threshold = values.get("vault.key_shares"), values.get("vault.key_threshold")
-    if shares is None or threshold is None:
-        return
-    if threshold > shares or (threshold == 1 and shares > 1):
-        concern = Concern(
-            "vault.threshold",
-            f"a threshold of {threshold} does not fit {shares} key shares; allowed:"
-            f" {min(2, shares)} to {shares}",
-            f"write a threshold from {min(2, shares)} to {shares}",
-        )
-        yield Finding("vault.key_threshold", concern, ("vault.key_shares",))
-
-
 def _workspaces_fit(values: Values, given: Collection[str]) -> Iterator[Finding]:
     del given
     users, running = values.get("sizing.users"), values.get("sizing.concurrent_workspaces")
@@ -235,15 +209,15 @@ def _backup_has_place(values: Values, given: Collection[str]) -> Iterator[Findin
         yield Finding("backup.bucket", concern, ("backup.enabled",))
 
 
-_RULES: tuple[Callable[[Values, Collection[str]], Iterator[Finding]], ...] = (
+_RULES: tuple[AnswersRule, ...] = (
     _unique_hosts,
     _hosts_below_base,
     _hosts_beside_wildcard,
     _derived_names_fit,
-    _threshold_fits,
     _workspaces_fit,
     _directories_apart,
     _challenge_fits,
     _jump_leads_on,
     _backup_has_place,
+    *VAULT_RULES,
 )

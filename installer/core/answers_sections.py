@@ -29,6 +29,7 @@ from installer.core.fields_names import (
     check_bucket,
     check_deployment_name,
     check_mfa_methods,
+    check_registry_user,
     check_ssh_user,
 )
 from installer.core.fields_network import check_listen_address, check_pool, check_trusted_cidrs
@@ -207,10 +208,14 @@ class Registry(Section):
     mirror: Annotated[str | None, Rule(check_mirror)] = about(
         "Mirror", "Registry in front of every image.", "https://mirror.company.com", default=None
     )
-    username: Annotated[str | None, Rule(check_admin_user)] = about(
-        "User name", "Account at the registry.", default=None
+    username: Annotated[str | None, Rule(check_registry_user)] = about(
+        "User name",
+        "Account at the mirror, or without a mirror at Docker Hub, that the target pulls with.",
+        default=None,
     )
-    password: OptionalSecret = about("Password", "Reference to it.", default=None)
+    password: OptionalSecret = about(
+        "Password", "Reference to it; on the target only while it pulls.", default=None
+    )
 
 
 class Backup(Section):

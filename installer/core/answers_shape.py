@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -19,6 +19,7 @@ from installer.core.catalog import Catalog
 from installer.core.fields import Rule, Verdict, check_choice, reject, visible
 
 Path: TypeAlias = tuple[str, ...]
+When: TypeAlias = tuple[Path, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class Question:
         title: A few words for a screen.
         help: One sentence.
         examples: Values that would be accepted, in shape.
-        when: The choice that makes it exist: path of the mode, and its value.
+        when: The choice that makes it exist: path of the mode, and the values that do.
     """
 
     path: Path
@@ -45,7 +46,7 @@ class Question:
     title: str
     help: str
     examples: tuple[Any, ...] = ()
-    when: tuple[Path, str] | None = None
+    when: When | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,18 @@ def read_form(catalog: Catalog) -> Form:
 @functools.lru_cache(maxsize=8)
 def _read_form(model: type[Answers]) -> Form:
     children = _children(model, (), None)
-    return Form(model, children, {q.dotted: q for q in _questions(children)})
+    questions: dict[str, Question] = {}
+    for question in _questions(children):
+        questions[question.dotted] = _together(questions.get(question.dotted), question)
+    return Form(model, children, questions)
+
+
+def _together(seen: Question | None, question: Question) -> Question:
+    """One question of several alternatives, as the first of them puts it."""
+    if seen is None or seen.when is None or question.when is None:
+        return seen or question
+    path, modes = seen.when
+    return replace(seen, when=(path, modes + question.when[1]))
 
 
 def _questions(children: Mapping[str, Shape]) -> Iterator[Question]:
@@ -104,7 +116,7 @@ def _questions(children: Mapping[str, Shape]) -> Iterator[Question]:
             pending += reversed(tuple(shape.variants.values()))
 
 
-def _children(model: type[Section], path: Path, when: tuple[Path, str] | None) -> dict[str, Any]:
+def _children(model: type[Section], path: Path, when: When | None) -> dict[str, Any]:
     children: dict[str, Any] = {}
     for name, info in model.model_fields.items():
         key = info.alias or name
@@ -113,7 +125,7 @@ def _children(model: type[Section], path: Path, when: tuple[Path, str] | None) -
     return children
 
 
-def _shape(path: Path, info: FieldInfo, when: tuple[Path, str] | None) -> Shape:
+def _shape(path: Path, info: FieldInfo, when: When | None) -> Shape:
     rule = next((mark for mark in info.metadata if isinstance(mark, Rule)), None)
     if path == ("version",):
         rule = Rule(check_version, takes="number")
@@ -157,7 +169,7 @@ def _choice(path: Path, info: FieldInfo, models: tuple[type[Section], ...]) -> C
     shared = set.intersection(*(set(model.model_fields) for model in models))
     variants = {}
     for name, model in by_mode.items():
-        children = _children(model, path, (mode_path, name))
+        children = _children(model, path, (mode_path, (name,)))
         everywhere = _children(model, path, None)
         children |= {key: everywhere[key] for key in shared if key in everywhere}
         variants[name] = Group(path, (model.__doc__ or "").strip(), children)

@@ -13,15 +13,16 @@ from typing import Any
 
 import yaml
 
-from installer.core.answers_choices import TlsAcme
 from installer.core.bundle import Document
-from installer.core.catalog import ServiceManifest
 from installer.core.errors import Problem, Remedy, StackError
+from installer.core.manifest import ServiceManifest
 from installer.core.plan import Plan
 
 LABEL_ROLE = "devplat.role"
 LABEL_RELEASE = "devplat.release"
 LABEL_DEPLOYMENT = "devplat.deployment"
+VOLUME = "-secrets"
+"""Ends the name of a consumer's volume of rendered secrets."""
 
 OWNED_KEYS = frozenset(
     "image user networks secrets labels deploy logging cap_drop security_opt read_only restart"
@@ -65,10 +66,12 @@ def assemble_service(
         for network in plan.networks
         if name in network.members
     }
-    body["secrets"] = [
-        {"source": f"{name}.{file}", "target": file} for file in secret_files_of(plan, manifest)
+    body["secrets"] = _secret_mounts(plan, manifest)
+    body["volumes"] = [
+        *fragment.get("volumes", ()),
+        *_data_mounts(plan, manifest),
+        *_rendered_secrets(plan, manifest),
     ]
-    body["volumes"] = [*fragment.get("volumes", ()), *_data_mounts(plan, manifest)]
     body["ports"] = _ports(plan, manifest)
     body.update(_limits(plan, name))
     if manifest.requires:
@@ -82,7 +85,7 @@ def assemble_service(
 
 def assemble_document(plan: Plan, services: Mapping[str, Document]) -> Document:
     """The whole document around assembled services."""
-    return {
+    document = {
         "name": plan.deployment,
         "services": dict(services),
         "networks": {
@@ -93,12 +96,17 @@ def assemble_document(plan: Plan, services: Mapping[str, Document]) -> Document:
             }
             for network in plan.networks
         },
+        "volumes": {
+            f"{consumer}{VOLUME}": _memory_volume(plan, consumer) for consumer in plan.agents
+        },
         "secrets": {
             f"{name}.{file}": {"file": posixpath.join(plan.install_dir, "secrets", name, file)}
             for name in plan.services
-            for file in secret_files_of(plan, plan.manifest(name))
+            if name not in plan.agents
+            for file in plan.manifest(name).secret_files
         },
     }
+    return {key: value for key, value in document.items() if value}
 
 
 def dump_document(document: Document, heading: str) -> bytes:
@@ -111,22 +119,8 @@ def dump_document(document: Document, heading: str) -> bytes:
     return f"# {heading}\n{text}".encode()
 
 
-def secret_files_of(plan: Plan, manifest: ServiceManifest) -> tuple[str, ...]:
-    """Names of the files below /run/secrets; the edge's TLS files or credentials among them."""
-    own = tuple(sorted(manifest.secret_files))
-    return (*own, *_edge_files(plan)) if manifest.name == plan.edge else own
-
-
-TLS_FILES = ("tls_fullchain.pem", "tls_key.pem")
-
-
-def _edge_files(plan: Plan) -> tuple[str, ...]:
-    tls = plan.answers.tls
-    return tuple(sorted(tls.acme.credentials)) if isinstance(tls, TlsAcme) else TLS_FILES
-
-
 def _labels(plan: Plan, name: str) -> dict[str, str]:
-    own = {LABEL_DEPLOYMENT: plan.deployment, LABEL_ROLE: name}
+    own = {LABEL_DEPLOYMENT: plan.deployment, LABEL_ROLE: plan.manifest(name).folder}
     return {**{key: str(value) for key, value in plan.answers.labels.items()}, **own}
 
 
@@ -158,6 +152,43 @@ def _data_mounts(plan: Plan, manifest: ServiceManifest) -> list[Document]:
         }
         for data in manifest.data
     ]
+
+
+def _secret_mounts(plan: Plan, manifest: ServiceManifest) -> list[Document]:
+    """Each file on its own, from the tmpfs that the installer fills."""
+    if manifest.name in plan.agents:
+        return []
+    return [
+        {"source": f"{manifest.name}.{file}", "target": file}
+        for file in sorted(manifest.secret_files)
+    ]
+
+
+def _rendered_secrets(plan: Plan, manifest: ServiceManifest) -> list[Document]:
+    """The directory that an agent fills: writable for the agent, readable for its consumer."""
+    consumer = manifest.consumer.name if manifest.consumer else manifest.name
+    if consumer not in plan.agents:
+        return []
+    return [
+        {
+            "type": "volume",
+            "source": f"{consumer}{VOLUME}",
+            "target": "/run/secrets",
+            "read_only": manifest.consumer is None,
+            "volume": {"nocopy": True},
+        }
+    ]
+
+
+def _memory_volume(plan: Plan, consumer: str) -> Document:
+    """A tmpfs that two containers share; it is gone when both have stopped."""
+    uid, _, gid = plan.manifest(consumer).user.partition(":")
+    options = f"size=1m,mode=0700,uid={uid},gid={gid},nosuid,nodev,noexec"
+    return {
+        "driver": "local",
+        "driver_opts": {"type": "tmpfs", "device": "tmpfs", "o": options},
+        "labels": {LABEL_DEPLOYMENT: plan.deployment},
+    }
 
 
 def _ports(plan: Plan, manifest: ServiceManifest) -> list[Document]:

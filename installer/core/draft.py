@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from installer.core.answers import Answers
 from installer.core.answers_file import Row, dump, schema, show, skeleton
+from installer.core.answers_vault_rules import POSSESSION
 from installer.core.catalog import Catalog
 from installer.core.errors import AnswersError, InternalError, Problem, Remedy, TlsError
 from installer.core.examination import (
@@ -64,7 +65,9 @@ class FieldVerdict:
     notes: tuple[Note, ...] = ()
 
 
-def validate(draft: Draft, catalog: Catalog, *, files: FileProbe | None = None) -> Validated:
+def validate(
+    draft: Draft, catalog: Catalog, *, files: FileProbe | None = None, attended: bool = False
+) -> Validated:
     """Turn a draft into answers.
 
     A warning counts as accepted when `waivers` of the answers names its code with a reason.
@@ -73,6 +76,8 @@ def validate(draft: Draft, catalog: Catalog, *, files: FileProbe | None = None) 
         draft: The merged values.
         catalog: What can be installed.
         files: Looks at a file of this machine; without it, files are taken on trust.
+        attended: Somebody will be there when something has to be typed; what would otherwise be a
+            warning about that is a note.
 
     Raises:
         AnswersError: with every problem.
@@ -82,15 +87,18 @@ def validate(draft: Draft, catalog: Catalog, *, files: FileProbe | None = None) 
     waivers = found.values.get("waivers") or {}
     problems: list[Problem] = []
     warnings: list[Problem] = []
+    notes = list(found.notes)
     for judged in found.judged:
         accepted = judged.problem.code in waivers or judged.problem.code == SECRET_INLINE
         if judged.severity is Severity.WARN and accepted:
             warnings.append(judged.problem)
+        elif attended and judged.problem.code == POSSESSION:
+            notes.append(Note(judged.involves[0], "a custodian is asked to type a key share back"))
         else:
             problems.append(_with_waiver(judged))
     if problems:
         raise _error(sorted(problems, key=_place))
-    return Validated(_make_answers(found), tuple(warnings), tuple(found.notes))
+    return Validated(_make_answers(found), tuple(warnings), tuple(notes))
 
 
 def check_field(
@@ -107,7 +115,8 @@ def check_field(
     The rest of the draft may be incomplete; only what concerns this field is reported.
     """
     found = examine(draft.set(path, value, source), catalog, files)
-    concerned = [judged for judged in found.judged if _concerns(judged, path)]
+    told = (judged for judged in found.judged if judged.problem.code != POSSESSION)
+    concerned = [judged for judged in told if _concerns(judged, path)]
     refused = tuple(j.problem for j in concerned if j.severity is Severity.REJECT)
     warned = tuple(j.problem for j in concerned if j.severity is Severity.WARN)
     stored = found.values.get(path)

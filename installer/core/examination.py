@@ -206,7 +206,8 @@ class _Examiner:
         self.found.values[dotted] = verdict.value
         written, stored = text_of(entry.node), to_text(verdict.value)
         # a number is the same number however it is spelled
-        if question.rule.takes in {"text", "list"} and written != stored:
+        told = question.rule.takes in {"text", "list"} and not question.rule.private
+        if told and written != stored:
             self.found.notes.append(
                 Note(dotted, f"{visible(written)} is stored as {visible(stored)}")
             )

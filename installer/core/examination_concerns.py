@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from installer.core.answers_shape import Path, Question
 from installer.core.errors import Mark
-from installer.core.fields import Concern, Severity, nearest, to_text, visible
+from installer.core.fields import Concern, Severity, as_items, nearest, to_text, visible
 from installer.core.layers import Entry, Source
 from installer.core.secretrefs import SecretRef, SecretSource, literal, parse_secret_ref
 from installer.core.yamlfile import ListNode, Node, ScalarNode, show_key
@@ -44,8 +44,13 @@ def duplicate_concern(key: str) -> Concern:
 
 
 def secret_concern(value: object, entry: Entry) -> Concern | None:
-    """What to say of a secret that is written where its reference belongs."""
-    if not isinstance(value, SecretRef) or value.source is not SecretSource.LITERAL:
+    """What to say of a secret, alone or in a list, that is written where a reference belongs."""
+    literals = [
+        item
+        for item in as_items(value)
+        if isinstance(item, SecretRef) and item.source is SecretSource.LITERAL
+    ]
+    if not literals:
         return None
     if entry.source is Source.FLAG:
         return Concern(
@@ -71,14 +76,21 @@ def secret_concern(value: object, entry: Entry) -> Concern | None:
 
 def open_secret(node: Node, question: Question, entry: Entry) -> tuple[Concern, ...]:
     """The same of a value that is not acceptable; a URL may do without a password."""
-    if question.rule.takes != "secret" or not isinstance(node, ScalarNode) or "://" in node.text:
+    if not question.rule.private or question.rule.takes not in {"secret", "list"}:
         return ()
-    try:
-        value = parse_secret_ref(node.text) or literal(node.text)
-    except ValueError:
-        return ()
-    concern = secret_concern(value, entry)
+    items = node.items if isinstance(node, ListNode) else (node,)
+    texts = [item.text for item in items if isinstance(item, ScalarNode)]
+    values = tuple(_reference_or_literal(text) for text in texts if "://" not in text)
+    concern = secret_concern(values, entry)
     return (concern,) if concern and concern.severity is Severity.REJECT else ()
+
+
+def _reference_or_literal(text: str) -> SecretRef | None:
+    """What the text is as a secret; None for a reference that is malformed."""
+    try:
+        return parse_secret_ref(text) or literal(text)
+    except ValueError:
+        return None
 
 
 def unknown_concern(path: Path, known: Mapping[str, Question]) -> Concern:
@@ -86,11 +98,12 @@ def unknown_concern(path: Path, known: Mapping[str, Question]) -> Concern:
     dotted = ".".join(path)
     elsewhere = known.get(dotted)
     if elsewhere and elsewhere.when:
-        mode_path, mode = elsewhere.when
+        mode_path, modes = elsewhere.when
+        needed = f"{'.'.join(mode_path)}: {' or '.join(modes)}"
         return Concern(
             "file.unknown_key",
-            f"{show_path(path)} exists only with {'.'.join(mode_path)}: {mode}",
-            f"write {'.'.join(mode_path)}: {mode}, or delete the key",
+            f"{show_path(path)} exists only with {needed}",
+            f"write {needed}, or delete the key",
         )
     near = _nearest_path(path, known)
     return Concern(

@@ -71,6 +71,24 @@ def check_account(code: str) -> Check:
 check_ssh_user = check_account("ssh.user.form")
 check_admin_user = check_account("admin.username.form")
 
+_REGISTRY_USER = re.compile(r"[!-9;-~]{1,255}", re.ASCII)
+
+
+def check_registry_user(raw: object) -> Verdict:
+    """An account at a registry: any visible ASCII but the colon that ends it (RFC 7617, 2).
+
+    Accounts of machines have signs that people's have not: `robot$ci`, `_json_key`, `team+ci`.
+    """
+    text = trim(str(raw))
+    if not _REGISTRY_USER.fullmatch(text):
+        raise reject(
+            "registry.username_form",
+            f"{visible(text)} is no account of a registry; allowed: 1 to 255 visible ASCII"
+            " characters, without blanks and colons",
+            "write the account's name alone",
+        )
+    return Verdict(text)
+
 
 @functools.cache
 def _zones() -> frozenset[str]:

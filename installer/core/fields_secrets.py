@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from installer.core.errors import Problem, Remedy
-from installer.core.fields import Check, FieldError, Verdict, reject
+from installer.core.fields import Check, FieldError, Verdict, as_items, check_each, reject
 from installer.core.secretrefs import (
     SECRET_FORMS,
     SecretRef,
@@ -56,6 +56,12 @@ def check_reference(value_check: ValueCheck, *, generated: bool = False) -> Chec
         return Verdict(reference)
 
     return check
+
+
+def check_references(value_check: ValueCheck) -> Check:
+    """A check for a list of secrets by reference."""
+    check = check_reference(value_check)
+    return lambda raw: check_each(as_items(raw), check)
 
 
 def _read_reference(text: str) -> SecretRef:
@@ -177,6 +183,37 @@ def check_vault_token(value: str) -> None:
         )
 
 
+_SHARE = re.compile(
+    r"(?:[0-9a-fA-F]{2}){17,33}"
+    r"|(?=.{24,44}\Z)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?",
+    re.ASCII,
+)
+
+
+def check_unseal_share(value: str) -> None:
+    """A key share as the server issues it: hex digits or Base64 of a key and one byte more."""
+    if not _SHARE.fullmatch(value):
+        raise reject(
+            "vault.share_form",
+            "the value is no key share: hex digits or Base64 of 17 to 33 bytes",
+            "give the share alone, decrypted by its custodian",
+        )
+
+
+_JWT = re.compile(r"[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]{4,}", re.ASCII)
+_LONGEST_JWT = 16 * 1024
+
+
+def check_jwt(value: str) -> None:
+    """A signed JSON Web Token in its compact form (RFC 7515, 7.1)."""
+    if len(value) > _LONGEST_JWT or not _JWT.fullmatch(value):
+        raise reject(
+            "vault.jwt_form",
+            "the value is no signed token of three parts with dots between them",
+            "give the whole token as its issuer made it, as eyJ….….…",
+        )
+
+
 _VERIFIED = ("verify-full", "verify-ca")
 _DATABASE_EXAMPLE = "postgres://user@host:5432/name?sslmode=verify-full"
 
@@ -231,7 +268,10 @@ def check_database_reference(raw: object) -> Verdict:
 VALUE_CHECKS: Mapping[str, ValueCheck] = {
     "admin.password": check_admin_password,
     "database.url": check_database_url,
+    "vault.jwt": check_jwt,
+    "vault.seal_token": check_vault_token,
     "vault.token": check_vault_token,
+    "vault.unseal_shares": check_unseal_share,
 }
 """Answer path to the check of its value; every other secret is judged by `check_secret_text`."""
 
@@ -239,13 +279,13 @@ VALUE_CHECKS: Mapping[str, ValueCheck] = {
 def check_secret_value(path: str, secret: Secret) -> tuple[Problem, ...]:
     """What is wrong with the value that the reference at `path` led to; empty when nothing is.
 
-    Called wherever a reference is resolved (a variable, a file, a prompt). No problem holds the
-    value.
+    Called wherever a reference is resolved (a variable, a file, a prompt). An element of a list
+    has its number in `path`, as `vault.unseal_shares[1]`. No problem holds the value.
     """
     value = secret.reveal()
     try:
         refuse_expansion(value)
-        VALUE_CHECKS.get(path, check_secret_text)(value)
+        VALUE_CHECKS.get(path.partition("[")[0], check_secret_text)(value)
     except FieldError as error:
         return tuple(
             Problem(c.code, c.summary, Remedy(c.remedy), where=path) for c in error.concerns

@@ -1,4 +1,4 @@
-"""Checks of URLs: an ACME directory, a secret store and its mount, a registry, a proxy.
+"""Checks of URLs: what every plain one has to be, an ACME directory, a registry, a proxy.
 
 Everything is judged by its text: nothing is resolved, and nothing is contacted.
 """
@@ -17,15 +17,18 @@ from installer.core.fields import (
     reject,
     trim,
     visible,
-    warn,
 )
-from installer.core.fields_hosts import is_loopback, normal_host
+from installer.core.fields_hosts import normal_host
 
 _check_line = check_text(1000)
 
 
-def _split_url(raw: object, code: str, example: str) -> tuple[str, SplitResult, str]:
-    """The text, its parts and its host in normal form; refuses what no plain URL has."""
+def split_url(raw: object, code: str, example: str) -> tuple[str, SplitResult, str]:
+    """The text, its parts, and its host and port in their one form.
+
+    Raises:
+        FieldError: with `code`, for what no plain URL has: a user, a query, characters of syntax.
+    """
     text = trim(_check_line(raw).value)
     error = reject(code, f"{visible(text)} is no plain URL", f"write it as {example}")
     try:
@@ -50,7 +53,7 @@ def _split_url(raw: object, code: str, example: str) -> tuple[str, SplitResult, 
 def check_directory_url(raw: object) -> Verdict:
     """The directory of an ACME authority (RFC 8555, 6.1: HTTPS only)."""
     example = "https://acme-v02.api.letsencrypt.org/directory"
-    text, parts, netloc = _split_url(raw, "acme.url_form", example)
+    text, parts, netloc = split_url(raw, "acme.url_form", example)
     if parts.scheme != "https":
         raise reject(
             "acme.plain",
@@ -58,59 +61,6 @@ def check_directory_url(raw: object) -> Verdict:
             f"write it as {example}",
         )
     return Verdict(f"https://{netloc}{parts.path}")
-
-
-def check_vault_address(raw: object) -> Verdict:
-    """Where the secret store listens; clear text only on loopback, and only once confirmed."""
-    example = "https://vault.company.com:8200"
-    text, parts, netloc = _split_url(raw, "vault.addr.form", example)
-    if parts.scheme not in {"http", "https"} or parts.path.strip("/"):
-        raise reject(
-            "vault.addr.form",
-            f"{visible(text)} is no address of a secret store",
-            f"write it as {example}",
-        )
-    value = f"{parts.scheme}://{netloc}"
-    if parts.scheme == "https":
-        return Verdict(value)
-    host = (parts.hostname or "").lower()
-    if host != "localhost" and not is_loopback(host):
-        raise reject(
-            "vault.addr.plain",
-            f"{visible(text)} is not HTTPS: tokens and secrets would cross the network readable",
-            f"write it as {example}",
-        )
-    concern = warn(
-        "vault.addr.plain",
-        f"{visible(text)} is not HTTPS; it stays on this machine",
-        f"prefer HTTPS, as {example}",
-    )
-    return Verdict(value, (concern,))
-
-
-_MOUNT_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
-_MOUNT_API = frozenset({"data", "metadata", "delete", "undelete", "destroy", "subkeys"})
-_MOUNT_SYSTEM = frozenset({"sys", "auth", "identity", "cubbyhole"})
-
-
-def check_mount(raw: object) -> Verdict:
-    """Path that a KV engine is mounted at, without what its interface adds (`data`)."""
-    text = trim(str(raw))
-    parts = text.removesuffix("/").split("/")
-    bad = (
-        len(text) > 200
-        or not all(_MOUNT_PART.fullmatch(part) for part in parts)
-        or _MOUNT_API & set(parts)
-        or parts[0] in _MOUNT_SYSTEM
-    )
-    if bad:
-        raise reject(
-            "vault.mount_form",
-            f"{visible(text)} is no mount of a KV engine; letters, digits, - and _ between slashes,"
-            " without the 'data' of the interface, and not below sys",
-            "write the mount alone, as secret",
-        )
-    return Verdict("/".join(parts))
 
 
 _MIRROR_PATH = re.compile(r"(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*/?", re.ASCII)
@@ -121,7 +71,7 @@ def check_mirror(raw: object) -> Verdict:
     example = "https://mirror.company.com"
     text = trim(_check_line(raw).value)
     whole = text if "://" in text else f"https://{text}"
-    _, parts, netloc = _split_url(whole, "registry.form", example)
+    _, parts, netloc = split_url(whole, "registry.form", example)
     if parts.scheme == "http":
         raise reject(
             "registry.plain",
@@ -139,7 +89,7 @@ def check_mirror(raw: object) -> Verdict:
 
 def check_proxy(raw: object) -> Verdict:
     """A forward proxy, `http://host:port`."""
-    text, parts, netloc = _split_url(raw, "proxy.form", "http://proxy.company.com:3128")
+    text, parts, netloc = split_url(raw, "proxy.form", "http://proxy.company.com:3128")
     if parts.scheme not in {"http", "https"} or parts.path.strip("/"):
         raise reject(
             "proxy.form",

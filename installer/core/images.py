@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from installer.core.catalog import Image
 from installer.core.errors import AnswersError, Problem, Remedy
+from installer.core.manifest import Image
 
 LOCK_VERSION = 1
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 
-from installer.core.catalog import ServiceManifest
 from installer.core.errors import AnswersError, Problem, Remedy
+from installer.core.manifest import ServiceManifest
 
 PREFIX_LENGTH = 29
 """Six usable addresses: the gateway and two services, with room for a replacement of each."""

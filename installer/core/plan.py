@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from installer.core.catalog import Catalog, ServiceManifest, start_order
+from installer.core.agent_templates import agent_marker, agent_template
+from installer.core.catalog import Catalog, start_order
 from installer.core.images import ImageLock, pin_images
+from installer.core.manifest import ServiceManifest
 from installer.core.networks import Network, edge_of, make_networks
 from installer.core.secrets import SecretSpec
 from installer.core.sizing import ServiceResources, Sizing
+from installer.core.store_rules import store_prefix
 
 if TYPE_CHECKING:
     from installer.core.answers import Answers
@@ -139,30 +142,51 @@ class Plan:
             for name in self.services
         }
 
+    @property
+    def server(self) -> ServiceManifest | None:
+        """The platform's own secret server, if it has one."""
+        return next((m for m in self.catalog.services.values() if m.server), None)
+
+    @property
+    def agents(self) -> Mapping[str, str]:
+        """Consumer of secrets → the service that renders its files; empty without a server."""
+        agents = (m for m in self.catalog.services.values() if m.consumer)
+        return {m.consumer.name: m.name for m in agents if m.consumer}
+
+    def agent_files(self, consumer: str) -> Mapping[str, str]:
+        """Secret file of a consumer → its text in the agent's template language."""
+        return {
+            file: agent_template(text, self._secret_path)
+            for file, text in sorted(self.manifest(consumer).secret_files.items())
+        }
+
+    def agent_marker(self, consumer: str) -> str:
+        """Text of the agent's last file, which shows that it has rendered the others."""
+        return agent_marker(self.manifest(consumer).secret_files.values(), self._secret_path)
+
+    def _secret_path(self, name: str) -> str:
+        return f"{self.answers.at('vault.mount')}/data/{store_prefix(self.answers)}/{name}"
+
     def manifest(self, name: str) -> ServiceManifest:
         """The manifest of a service of this plan."""
         return self.catalog.services[name]
 
 
-def choose_services(answers: Answers, catalog: Catalog) -> tuple[str, ...]:
-    """The services that these answers switch on, in start order."""
-    chosen = {
-        service.name
-        for service in catalog.services.values()
-        if not service.section or answers.options_of(service.section)["enabled"]
-    }
-    return start_order(catalog, chosen)
-
-
-def make_plan(answers: Answers, catalog: Catalog, sizing: Sizing, lock: ImageLock) -> Plan:
+def make_plan(answers: Answers, chosen: Catalog, sizing: Sizing, lock: ImageLock) -> Plan:
     """Turn answers into a plan.
+
+    Args:
+        answers: Validated.
+        chosen: The manifests of what is installed (`selection.select_services`).
+        sizing: Limits of each.
+        lock: Digests.
 
     Raises:
         AnswersError: an image has no digest, or the network pool is too small.
         StackError: the manifests contradict each other.
     """
-    services = choose_services(answers, catalog)
-    manifests = {name: catalog.services[name] for name in services}
+    services = start_order(chosen)
+    manifests = {name: chosen.services[name] for name in services}
     hosts = {i.host: answers.domain.hosts[i.host] for m in manifests.values() for i in m.ingress}
     routes = tuple(
         Route(
@@ -178,10 +202,10 @@ def make_plan(answers: Answers, catalog: Catalog, sizing: Sizing, lock: ImageLoc
         for manifest in sorted(manifests.values(), key=lambda m: m.name)
         for ingress in manifest.ingress
     )
-    overrides = {name: ref for name in services if (ref := answers.image_of(name))}
+    overrides = {n: ref for n, m in manifests.items() if (ref := answers.image_of(m.folder))}
     return Plan(
         answers=answers,
-        catalog=catalog,
+        catalog=chosen,
         services=services,
         hosts=hosts,
         routes=routes,

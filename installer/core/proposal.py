@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from installer.core.bundle import Bundle, Change
 from installer.core.deployed import Deployed, ServiceChange
 from installer.core.events import CheckResult
 from installer.core.plan import Plan
+
+
+class ServerState(StrEnum):
+    """How far a secret server is."""
+
+    ABSENT = "not running"
+    EMPTY = "not initialised"
+    UNFINISHED = "initialised, its keys not yet handed over"
+    SEALED = "sealed"
+    READY = "open"
+    FOREIGN = "initialised by somebody else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +31,7 @@ class Proposal:
         services: Rendered against running.
         new_secrets: Names of secrets that would be made.
         redeliver: Whether secret files on the target are missing or differ.
+        server: How far the platform's own secret server is; None when it has none.
         findings: Preflight results, and the audit of the bundle.
     """
 
@@ -29,6 +42,7 @@ class Proposal:
     services: tuple[ServiceChange, ...]
     new_secrets: tuple[str, ...]
     redeliver: bool
+    server: ServerState | None
     findings: tuple[CheckResult, ...]
 
     @property

@@ -48,29 +48,13 @@ class Templates:
         baseline: The hardening baseline, parsed.
         files: Service → its file paths, relative to its folder.
         read: Bytes of `<service>/<path>`.
-        environment: A Jinja environment over the same folder, by `make_environment`.
+        environment: A Jinja environment over the same folder, by `templating`.
     """
 
     baseline: Mapping[str, Any]
     files: Mapping[str, tuple[str, ...]]
     read: Callable[[str], bytes]
     environment: SandboxedEnvironment
-
-
-def make_environment(
-    loader: jinja2.BaseLoader, cache: jinja2.BytecodeCache | None = None
-) -> SandboxedEnvironment:
-    """A strict, sandboxed environment: an unknown name is an error, and nothing is escaped."""
-    return SandboxedEnvironment(
-        loader=loader,
-        bytecode_cache=cache,
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        auto_reload=False,
-    )
 
 
 def render(plan: Plan, templates: Templates) -> Bundle:
@@ -96,13 +80,14 @@ def render(plan: Plan, templates: Templates) -> Bundle:
 
 def _render_config(plan: Plan, name: str, templates: Templates) -> dict[str, BundleFile]:
     files: dict[str, BundleFile] = {}
-    for path in templates.files[name]:
+    folder = plan.manifest(name).folder
+    for path in templates.files[folder]:
         if not path.startswith("config/"):
             continue
         target = posixpath.join(name, path.removeprefix("config/").removesuffix(".j2"))
         if posixpath.normpath(target) != target or target.startswith(("/", "..")):
             raise _template_error(name, f"{path} leads out of the bundle")
-        source = f"{name}/{path}"
+        source = f"{folder}/{path}"
         if path.endswith(".j2"):
             data = _render_template(plan, name, source, templates).encode()
         else:
@@ -113,7 +98,7 @@ def _render_config(plan: Plan, name: str, templates: Templates) -> dict[str, Bun
 
 
 def _fragment(plan: Plan, name: str, templates: Templates) -> Mapping[str, Any]:
-    text = _render_template(plan, name, f"{name}/{FRAGMENT}", templates)
+    text = _render_template(plan, name, f"{plan.manifest(name).folder}/{FRAGMENT}", templates)
     try:
         fragment = yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from installer.core.catalog import Resources, ServiceManifest
 from installer.core.errors import Problem, Remedy
+from installer.core.manifest import Resources, ServiceManifest
 from installer.core.scaling import (
     ScaleOut,
     database,

@@ -31,24 +31,56 @@ VALID: dict[str, Any] = {
     "domain": {"base": "company.com"},
     "ssh": {"host": "10.0.0.5"},
     "admin": {"email": "ops@company.com"},
+    "vault": {"mode": "embedded"},
 }
-"""A minimal valid answers file."""
+"""A small valid answers file, with the store that asks for no decision."""
 
 _ACME = {"mode": "acme", "acme": {"email": "ops@company.com", "dns_provider": "route53"}}
 _FILES = {"mode": "files", "certificate_file": "c.pem", "key_file": "k.pem"}
-_STORE = {"mode": "external", "addr": "https://vault.company.com:8200", "token": "env:VAULT_TOKEN"}
+EXTERNAL = {
+    "mode": "external",
+    "addr": "https://vault.company.com:8200",
+    "token": "env:VAULT_TOKEN",
+}
+BUNDLED_WAIVERS = dict.fromkeys(("vault.plain_shares", "vault.possession_unproven"), "a test")
+STORES: dict[str, dict[str, Any]] = {
+    "embedded": {},
+    "bundled": {"vault": {"mode": "bundled"}, "waivers": BUNDLED_WAIVERS},
+    "external": {"vault": EXTERNAL},
+}
+"""What the valid answers say besides, by the store they choose."""
 _DATABASE = {"mode": "external", "url": "postgres://coder@db/coder?sslmode=verify-full"}
+OF_EVERY_SERVER = ("vault.token", "vault.mount", "vault.prefix")
+"""Fields that a bundled server has as well as an external one."""
 AROUND: dict[str, dict[str, Any]] = {
     "tls.acme.email": {"tls": _ACME},
     "tls.acme.directory_url": {"tls": _ACME},
     "tls.certificate_file": {"tls": _FILES},
-    "vault.addr": {"vault": _STORE},
-    "vault.token": {"vault": _STORE},
-    "vault.mount": {"vault": _STORE},
+    "vault.addr": {"vault": EXTERNAL},
+    **{path: {"vault": EXTERNAL} for path in OF_EVERY_SERVER},
+    "vault.ca_file": {"vault": EXTERNAL},
+    "vault.namespace": {"vault": EXTERNAL},
+    "vault.auth_mount": {
+        "vault": {
+            "mode": "external",
+            "addr": "https://v.company.com",
+            "role_id": "r-1",
+            "secret_id": "env:SECRET_ID",
+        },
+    },
+    "vault.region": {"vault": {"mode": "aws-secrets-manager"}},
+    **{
+        f"vault.{name}": {"vault": {"mode": "aws-secrets-manager", "region": "eu-central-1"}}
+        for name in ("profile", "kms_key_id", "endpoint_url")
+    },
     "database.url": {"database": _DATABASE},
     "database.password": {"database": _DATABASE},
     "sizing.concurrent_workspaces": {"sizing": {"users": 50}},
-    "vault.key_threshold": {"vault": {"key_shares": 5}},
+    "vault.key_shares": STORES["bundled"],
+    "vault.key_threshold": {
+        "vault": {"mode": "bundled", "key_shares": 5},
+        "waivers": BUNDLED_WAIVERS,
+    },
 }
 """What a field needs around it to exist, or what its case says of the others."""
 
@@ -115,10 +147,11 @@ def _alias_bomb(levels: int, fanout: int) -> bytes:
     return "\n".join(lines).encode()
 
 
-def with_value(path: str, value: Any) -> dict[str, Any]:
-    """The valid answers with one more value, and what it needs around it."""
-    document: dict[str, Any] = json.loads(json.dumps(VALID))
-    for section, fields in AROUND.get(path, {}).items():
+def with_value(path: str, value: Any, store: str = "embedded") -> dict[str, Any]:
+    """The valid answers with one more value, what it needs around it, and a store."""
+    document: dict[str, Any] = json.loads(json.dumps({**VALID, **STORES[store]}))
+    asked_already = path in OF_EVERY_SERVER and store != "embedded"
+    for section, fields in ({} if asked_already else AROUND.get(path, {})).items():
         document[section] = json.loads(json.dumps(fields))
     place = document
     segments = ["labels", path[7:]] if path.startswith("labels.") else path.split(".")
@@ -180,16 +213,16 @@ def judge_file(data: bytes, catalog: Catalog, path: str = "", mode: int = OWNER_
     return judge_draft(given, catalog, path)
 
 
-def judge_environment(path: str, value: str, catalog: Catalog) -> Outcome:
-    around = with_value(path, "")
+def judge_environment(path: str, value: str, catalog: Catalog, store: str = "embedded") -> Outcome:
+    around = with_value(path, "", store)
     name = draft.PREFIX + path.upper().replace(".", "__")
     return judge_draft(
         draft.merge(_around(path, around), draft.from_environment({name: value})), catalog, path
     )
 
 
-def judge_screen(path: str, value: Any, catalog: Catalog) -> Outcome:
-    given = _around(path, with_value(path, ""))
+def judge_screen(path: str, value: Any, catalog: Catalog, store: str = "embedded") -> Outcome:
+    given = _around(path, with_value(path, "", store))
     verdict = draft.check_field(given, catalog, path, value, files=probe_file)
     return Outcome(verdict.verdict, verdict.problems, _stored(verdict.value))
 

@@ -206,6 +206,9 @@ REFUSED = [
     ("registry.mirror", "ftp://mirror.company.com", "registry.form"),
     ("registry.mirror", "https://mirror.company.com/UP", "registry.form"),
     ("registry.mirror", "https://u:p@mirror.company.com", "registry.form"),
+    ("registry.username", "robot:password", "registry.username_form"),
+    ("registry.username", "robot ci", "registry.username_form"),
+    ("registry.username", "rob\u00f6t", "registry.username_form"),
     ("images.coder", "ghcr.io/coder/coder", "image.unpinned"),
     ("images.coder", "coder", "image.unpinned"),
     ("images.coder", f"ghcr.io/coder/coder@{DIGEST.upper()}", "image.digest_form"),
@@ -299,6 +302,9 @@ NORMALISED = [
 ]
 
 ACCEPTED = [
+    ("registry.username", "robot$team+ci"),
+    ("registry.username", "_json_key"),
+    ("registry.username", "00000000-0000-0000-0000-000000000000"),
     ("domain.base", "a.b.c.d.company.co.uk"),
     ("domain.base", "3com.com"),
     ("domain.base", "company.xn--p1ai"),

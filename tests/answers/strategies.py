@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from installer.core.answers_shape import Question, read_form
 from installer.core.catalog import Catalog
+from tests.answers import custodians
 
 YAML_WORDS = (
     "yes", "no", "on", "off", "y", "n", "null", "~", "true", "false", "0123", "12:30", "1e3", "1e5",
@@ -152,7 +153,31 @@ _MODES: tuple[dict[str, Any], ...] = (
         }
     },
     {"vault": {"mode": "embedded", "key_shares": 7, "key_threshold": 4}},
+    {"vault": {"mode": "bundled", "custodians": custodians.FIVE}},
+    {
+        "vault": {
+            "mode": "bundled",
+            "custodians": {"anna": custodians.ED25519, "ben": "~/keys/ben.asc"},
+            "key_shares": 2,
+            "key_threshold": 2,
+            "unseal_shares": ["file:/run/keys/a b", "env:SHARE_2"],
+            "mount": "team/kv",
+            "prefix": "platform/prod",
+        }
+    },
     {"vault": {"mode": "external", "addr": "https://v.company.com:8200", "token": "env:TOKEN"}},
+    {
+        "vault": {
+            "mode": "external",
+            "addr": "https://v.company.com:8200",
+            "ca_file": "certs/ca.pem",
+            "namespace": "org/team",
+            "auth_mount": "team/approle",
+            "role_id": "db02de05-fa39-4855-059b-67221c5c2f63",
+            "secret_id": "prompt",
+        }
+    },
+    {"vault": {"mode": "aws-secrets-manager", "region": "eu-central-1", "profile": "dev ops"}},
     {
         "database": {
             "mode": "external",
@@ -167,7 +192,9 @@ _MODES: tuple[dict[str, Any], ...] = (
 def answers_documents(draw: st.DrawFn, catalog: Catalog) -> dict[str, Any]:
     """A valid answers document, as nested plain values; every value in its stored form."""
     base = draw(_base)
-    document: dict[str, Any] = {"version": 1, "domain": {"base": base}}
+    document: dict[str, Any] = {
+        "version": 1, "domain": {"base": base}, "vault": {"mode": "embedded"},
+    }  # fmt: skip
     document |= {k: dict(v) for mode in draw(st.lists(st.sampled_from(_MODES), max_size=3))
                  for k, v in mode.items()}  # fmt: skip
     questions = {
@@ -181,6 +208,8 @@ def answers_documents(draw: st.DrawFn, catalog: Catalog) -> dict[str, Any]:
         values = _values_of(questions[path], base)
         if values is not None:
             _put(document, path, draw(values))
+    if document["vault"]["mode"] == "bundled":
+        document["waivers"] = {**custodians.UNPROVEN, **document.get("waivers", {})}
     return document
 
 

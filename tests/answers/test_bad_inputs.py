@@ -18,29 +18,35 @@ TIME_LIMIT_S, MEMORY_LIMIT = 2.0, 200 * 1024**2  # BR-06
 ALL_WAYS = ("file", "environment", "screen")
 
 
+STORES = ("bundled", "external")
+
+
 def _entries() -> Iterator[Any]:
     for case in cases.load_cases():
         if case.get("kind") == "document":
-            yield pytest.param(case, "document", id=f"{case['id']}-document")
+            yield pytest.param(case, "document", "", id=f"{case['id']}-document")
             continue
-        for way in case.get("via", ALL_WAYS):
-            yield pytest.param(case, way, id=f"{case['id']}-{way}")
-        if "file" in case.get("via", ALL_WAYS) and cases.as_plain(cases.value_of(case)):
-            yield pytest.param(case, "plain file", id=f"{case['id']}-plain-file")
+        ways = list(case.get("via", ALL_WAYS))
+        if "file" in ways and cases.as_plain(cases.value_of(case)):
+            ways.append("plain file")
+        for way in ways:
+            for store in STORES:
+                name = f"{case['id']}-{way.replace(' ', '-')}-{store}"
+                yield pytest.param(case, way, store, id=name)
 
 
-def judge(case: dict[str, Any], way: str, catalog: Any) -> Outcome:
+def judge(case: dict[str, Any], way: str, catalog: Any, store: str = "bundled") -> Outcome:
     if way == "document":
         mode = FOR_ALL if case["id"] == "B-140" else OWNER_ONLY
         return cases.judge_file(cases.document_of(case), catalog, mode=mode)
     path = cases.PATHS.get(case["field"], case["field"])
     value = cases.value_of(case)
     if way == "environment":
-        return cases.judge_environment(path, value, catalog)
+        return cases.judge_environment(path, value, catalog, store)
     if way == "screen":
-        return cases.judge_screen(path, value, catalog)
+        return cases.judge_screen(path, value, catalog, store)
     written = cases.as_plain(value) if way == "plain file" else value
-    document = cases.with_value(path, written)
+    document = cases.with_value(path, written, store)
     return cases.judge_file(cases.write(document).encode(), catalog, path)
 
 
@@ -76,10 +82,10 @@ def _check_hidden(case: dict[str, Any], outcome: Outcome) -> None:
         assert len(problem.summary) < 400
 
 
-@pytest.mark.parametrize(("case", "way"), list(_entries()))
-def test_an_input_gets_the_verdict_of_the_catalogue(case, way, catalog) -> None:
+@pytest.mark.parametrize(("case", "way", "store"), list(_entries()))
+def test_an_input_gets_the_verdict_of_the_catalogue(case, way, store, catalog) -> None:
     started = time.process_time()
-    outcome = judge(case, way, catalog)
+    outcome = judge(case, way, catalog, store)
     assert time.process_time() - started < TIME_LIMIT_S
     check(case, outcome)
 
@@ -155,6 +161,8 @@ def test_br_01_all_problems_are_reported_at_once_with_their_places(catalog) -> N
         ("cidr.form", "network.trusted_cidr[3]", (10, 49)),
         ("file.anchors", None, (11, 8)),
         ("vault.threshold", "vault.key_threshold", (11, 42)),
+        ("vault.plain_shares", "vault.custodians", None),
+        ("vault.possession_unproven", "vault.mode", None),
         ("answers.missing", "admin.email", None),
     }
     assert "answers.yaml:4:9" in outcome.message

@@ -256,7 +256,7 @@ def test_answers_offer_what_the_plan_needs() -> None:
 
 def test_defaults_follow_what_they_depend_on() -> None:
     medium = {"sizing": {"profile": "medium"}, "waivers": {"size.beyond_compose": "agreed"}}
-    answers = load(valid(**medium, vault={"key_shares": 3}))
+    answers = load(valid(**medium, vault={"mode": "embedded", "key_shares": 3}))
     assert (answers.sizing.users, answers.sizing.concurrent_workspaces) == (200, 50)
     assert answers.vault.key_threshold == 2
     assert load(valid(ssh={"host": "h.company.com"})).target.address is None

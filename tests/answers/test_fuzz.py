@@ -29,7 +29,11 @@ FUZZING = settings(
 )
 _AROUND = {
     "tls.mode": {"acme": "tls.acme.email", "files": "tls.certificate_file"},
-    "vault.mode": {"external": "vault.addr", "embedded": "vault.key_threshold"},
+    "vault.mode": {
+        "external": "vault.addr",
+        "bundled": "vault.key_threshold",
+        "aws-secrets-manager": "vault.profile",
+    },
     "database.mode": {"external": "database.url"},
 }
 
@@ -37,9 +41,9 @@ _AROUND = {
 def _base_of(question: Question) -> draft.Draft:
     document = dict(cases.VALID)
     if question.when:
-        path, mode = question.when
-        document |= cases.AROUND.get(_AROUND.get(".".join(path), {}).get(mode, ""), {})
-        document.setdefault(path[0], {"mode": mode})
+        path, modes = question.when
+        document[path[0]] = {"mode": modes[0]}
+        document |= cases.AROUND.get(_AROUND.get(".".join(path), {}).get(modes[0], ""), {})
     return draft.from_file(cases.write(document).encode(), "a.yaml", cases.OWNER_ONLY)
 
 
@@ -113,7 +117,7 @@ def _judge(given_draft: draft.Draft, path: str) -> set[str]:
         return {p.code for p in error.problems if p.where and p.where.split("[")[0] == path} or {
             p.code for p in error.problems
         }
-    return {warning.code for warning in validated.warnings}
+    return {w.code for w in validated.warnings if w.where and w.where.split("[")[0] == path}
 
 
 @settings(FUZZING, max_examples=1_000)

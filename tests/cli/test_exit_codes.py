@@ -13,6 +13,7 @@ GOOD = {
     "domain": {"base": "company.com"},
     "ssh": {"host": "192.0.2.1", "user": "ops"},
     "admin": {"email": "ops@company.com"},
+    "vault": {"mode": "embedded"},
 }
 
 
@@ -181,7 +182,12 @@ def test_the_skeleton_names_every_section_and_checks_once_filled_in(capsys, offl
         text = text.replace(f"\n{line}\n", f"\n{line} {value}\n", 1)
     path = tmp_path / "answers.yaml"
     path.write_text(text)
-    assert main(["answers", "check", "--answers", str(path)]) == 0
+    assert main(["answers", "check", "--answers", str(path)]) == 3
+    err = capsys.readouterr().err
+    decisions = ("vault.plain_shares", "vault.possession_unproven")
+    assert all(f"code: {code}" in err for code in decisions)
+    waived = [f"--set=waivers.{code}=a test" for code in decisions]
+    assert main(["answers", "check", "--answers", str(path), *waived]) == 0
 
 
 def test_output_to_a_reader_that_has_gone_is_no_error():

@@ -9,8 +9,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from installer.core.catalog import Exception_
 from installer.core.events import CheckResult, Outcome
+from installer.core.manifest import Exception_
 from installer.core.policy.context import AuditContext
 from installer.core.policy.findings import (
     Breach,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from installer.core.catalog import Exception_
+from installer.core.manifest import Exception_
 from installer.core.policy.exposure import KnownSecrets
 from installer.core.secrets import Secret
 

@@ -10,9 +10,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from installer.core.catalog import Exception_
 from installer.core.errors import Problem, Remedy
 from installer.core.events import CheckResult, Outcome
+from installer.core.manifest import Exception_
 from installer.core.policy.operators import Fault
 from installer.core.policy.paths import SERVICE_PREFIX, Json
 from installer.core.policy.resolve import Subject

@@ -155,7 +155,7 @@ class NotNeeded(_Model):
 
 
 class HardeningTable(_Model):
-    """The whole table. Keys below `roles` repeat the catalogue or are ours, see the asset."""
+    """The whole table; `roles` holds the catalogue's rows and those of `own_roles`."""
 
     version: int
     operators: Mapping[str, str] = Field(default_factory=dict)
@@ -220,10 +220,11 @@ def parse_hardening(data: bytes, seccomp_default: bytes = b"") -> HardeningTable
     """
     try:
         document = yaml.load(data, Loader=_Loader)  # noqa: S506 - a safe loader
+        roles = {**document.pop("own_roles", {}), **document["roles"]}
         table = HardeningTable.model_validate(
-            {**document, "seccomp_default": parse_profile(seccomp_default) or {}}
+            {**document, "roles": roles, "seccomp_default": parse_profile(seccomp_default) or {}}
         )
-    except (yaml.YAMLError, ValidationError, TypeError) as error:
+    except (yaml.YAMLError, ValidationError, AttributeError, KeyError, TypeError) as error:
         raise table_error("hardening.yaml", error) from error
     known = {assertion.id for assertion in table.assertions}
     named = {*table.notes, *table.left_to_others, *(c.assertion for c in table.coverage)}

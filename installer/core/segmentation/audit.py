@@ -74,6 +74,7 @@ def audit_networks(
     network.
     """
     topology = read_topology(document)
+    table = table.settle(conditions.declared)
     reach = _Reach(
         topology,
         table,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from installer.core.catalog import ServiceManifest
+from installer.core.manifest import ServiceManifest
 from installer.core.policy.table import table_error
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -51,6 +51,8 @@ class SegmentationTable(_Model):
     Attributes:
         internal_tiers: Tiers whose networks have no way out.
         single_consumer_tiers: Tiers of which each network has one consumer only.
+        unless_declared: Ids of refusals whose own reason makes an exception, which a service that
+            declares the flow makes use of.
         outside: The place that a network with a way out leads to.
     """
 
@@ -60,11 +62,24 @@ class SegmentationTable(_Model):
     deny_probes: tuple[Flow, ...]
     internal_tiers: tuple[str, ...] = ()
     single_consumer_tiers: tuple[str, ...] = ()
+    unless_declared: tuple[str, ...] = ()
     outside: str
 
     def roles_in(self, tiers: Iterable[str]) -> frozenset[str]:
         """The roles of some tiers."""
         return frozenset(role for tier in tiers for role in self.tiers[tier])
+
+    def settle(self, declared: frozenset[Pair]) -> SegmentationTable:
+        """This table with the exceptions that these flows make use of among the allowed flows."""
+        used = tuple(
+            f for f in self.deny_probes if f.id in self.unless_declared and f.pair in declared
+        )
+        return self.model_copy(
+            update={
+                "allow": (*self.allow, *used),
+                "deny_probes": tuple(f for f in self.deny_probes if f not in used),
+            }
+        )
 
 
 @dataclass(frozen=True, slots=True)
