@@ -12,7 +12,7 @@ from installer.core import draft
 from installer.core.bundle import Bundle
 from installer.core.images import ImageLock, format_lock, lock_keys
 from installer.core.owner import Owner
-from installer.pipeline import Job
+from installer.job import Job
 from installer.stacks import load_stacks
 
 HERE = Path(__file__).parent
@@ -23,7 +23,8 @@ OWNER = Owner("golden", "ops", "bastion", "", "2026-01-01T00:00:00+00:00")
 
 def write_lock(path: Path) -> Path:
     """A lock with a made-up digest for every image: the golden bundles pin what nobody pulls."""
-    images = lock_keys(s.image for s in load_stacks().catalog.services.values())
+    services = load_stacks().catalog.services.values()
+    images = lock_keys(image for service in services for image in service.images)
     digests = {key: "sha256:" + hashlib.sha256(key.encode()).hexdigest() for key in images}
     path.write_text(format_lock(ImageLock(digests)))
     return path

@@ -75,7 +75,9 @@ def test_the_same_answers_give_the_same_bytes(lock_file):
         "domain": {"base": "company.com"},
         "ssh": {"host": "192.0.2.7", "user": "ops"},
         "admin": {"email": "a@company.com"},
+        "vault": {"mode": "embedded"},
     }
     one, two = draw(document, lock_file), draw(document, lock_file)
     assert dataclasses.asdict(one.bundle) == dataclasses.asdict(two.bundle)
-    assert len(lock_keys(s.image for s in STACKS.catalog.services.values())) == 11
+    images = lock_keys(i for s in STACKS.catalog.services.values() for i in s.images)
+    assert len(images) == 13

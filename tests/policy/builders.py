@@ -9,7 +9,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from installer.core.catalog import Exception_
+from installer.core.manifest import Exception_
 from installer.core.policy import AuditContext, HardeningTable, parse_hardening
 from installer.core.secrets import Secret
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from installer.core.catalog import Exception_
 from installer.core.events import CheckResult, Outcome
+from installer.core.manifest import Exception_
 from installer.core.policy import audit_compose, audit_inspect
 from tests.policy.builders import (
     ADDRESS,

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from installer.core.catalog import ServiceManifest
 from installer.core.errors import StackError
 from installer.core.events import CheckResult, Outcome
+from installer.core.manifest import ServiceManifest
 from installer.core.segmentation import (
     FlowConditions,
     audit_networks,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from installer.core.catalog import ServiceManifest
 from installer.core.errors import StackError
+from installer.core.manifest import ServiceManifest
 from installer.core.scaling import running_workspaces, scale_out, single_control_plane
 from installer.core.sizing import Sizing, SizingRequest, make_sizing
 from installer.core.sizing_table import Machine, parse_sizing

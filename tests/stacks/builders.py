@@ -15,6 +15,7 @@ from installer.core.draft import from_file, validate
 from installer.core.images import ImageLock, lock_keys
 from installer.core.plan import Plan, make_plan
 from installer.core.rendering import render
+from installer.core.selection import select_services
 from installer.core.sizing import SizingRequest, make_sizing
 from installer.core.sizing_table import parse_sizing
 from installer.stacks import load_catalog, load_templates
@@ -27,6 +28,12 @@ BASE: dict[str, Any] = {
     "domain": {"base": "company.com"},
     "ssh": {"host": "203.0.113.10"},
     "admin": {"email": "admin@company.com"},
+    "waivers": {
+        "vault.plain_shares": "no custodian in these tests",
+        "vault.possession_unproven": "nobody there to type a share",
+        "vault.auto_unseal": "agreed with the key service's owner",
+        "size.beyond_compose": "agreed for the first year",
+    },
 }
 OPTIONAL = ("redis", "drone", "minio", "ai_gateway")
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -50,8 +57,27 @@ VARIANTS: dict[str, dict[str, Any]] = {
         },
         "sizing": {"profile": "medium", "users": 200, "concurrent_workspaces": 50},
         "timezone": "Europe/Berlin",
-        "waivers": {"size.beyond_compose": "agreed for the first year"},
+        "vault": {"flavor": "vault"},
     },
+    "unsealed-by-another-server": {
+        "deployment": {"name": "dev-2"},
+        "vault": {
+            "seal": "transit",
+            "seal_address": "https://vault.company.com:8200",
+            "seal_key": "devplat-unseal",
+            "seal_token": "env:SEAL_TOKEN",
+            "prefix": "teams/platform",
+        },
+    },
+    "unsealed-by-aws": {
+        "vault": {
+            "flavor": "vault",
+            "seal": "awskms",
+            "seal_key": "alias/unseal",
+            "seal_region": "eu-central-1",
+        },
+    },
+    "no-secret-server": {"vault": {"mode": "embedded"}},
 }
 
 
@@ -65,14 +91,15 @@ def make_plan_for(catalog: Catalog, variant: str = "everything") -> Plan:
     """The plan of one of the variants by some catalog."""
     data = yaml.safe_dump({**BASE, **VARIANTS[variant]}).encode()
     answers = validate(from_file(data, "answers.yaml", 0o600), catalog).answers
-    manifests = catalog.services.values()
+    chosen = select_services(answers, catalog)
+    manifests = chosen.services.values()
     sizing = make_sizing(
         manifests,
         parse_sizing((ROOT / "assets/sizing.yaml").read_bytes()),
         SizingRequest(answers.sizing.profile, answers.sizing.users),
     )
     lock = ImageLock(dict.fromkeys(lock_keys(m.image for m in manifests), f"sha256:{'0' * 64}"))
-    return make_plan(answers, catalog, sizing, lock)
+    return make_plan(answers, chosen, sizing, lock)
 
 
 @functools.cache

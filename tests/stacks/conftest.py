@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from installer.core.bundle import Bundle
-from installer.core.catalog import Catalog, ServiceManifest
+from installer.core.catalog import Catalog
+from installer.core.manifest import ServiceManifest
 from installer.core.plan import Plan
 from tests.stacks.builders import FOLDERS, VARIANTS, load, make
 

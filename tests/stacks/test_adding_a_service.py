@@ -25,7 +25,9 @@ def add_folder(tmp_path, name):
     return tmp_path
 
 
-def test_a_new_folder_is_a_service_with_answers_networks_limits_and_a_place_in_the_document(tmp_path):
+def test_a_new_folder_is_a_service_with_answers_networks_limits_and_a_place_in_the_document(
+    tmp_path,
+):
     root = add_folder(tmp_path, "code-search")
     catalog = load_catalog(root)
     assert "code_search" in draft.schema(catalog)["properties"]

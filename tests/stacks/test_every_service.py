@@ -14,18 +14,15 @@ from typing import Any
 import pytest
 import yaml
 
-from installer.core.catalog import (
-    Catalog,
-    DatabaseAction,
-    ServiceManifest,
-    read_catalog,
-    start_order,
-)
+from installer.core.catalog import Catalog, read_catalog, start_order
 from installer.core.errors import StackError
+from installer.core.manifest import DatabaseAction, ServiceManifest
 from installer.core.secrets import SecretKind
 
-ACCEPTANCE = Path(__file__).parents[1] / "acceptance"
+ROOT = Path(__file__).parents[2]
+ACCEPTANCE = ROOT / "tests/acceptance"
 HARDENING = yaml.safe_load((ACCEPTANCE / "hardening.yaml").read_text())
+OWN_ROLES = yaml.safe_load((ROOT / "assets/hardening.yaml").read_text())["own_roles"]
 SEGMENTATION = yaml.safe_load((ACCEPTANCE / "segmentation.yaml").read_text())
 
 ROLES = {"socket-proxy-coder": "socket-proxy", "socket-proxy-build": "socket-proxy"}
@@ -39,7 +36,8 @@ Flow = tuple[str, str, int]
 
 
 def role_of(manifest: ServiceManifest) -> dict[str, Any]:
-    role: dict[str, Any] = HARDENING["roles"][ROLES.get(manifest.name, manifest.name)]
+    rows = {**OWN_ROLES, **HARDENING["roles"]}
+    role: dict[str, Any] = rows[ROLES.get(manifest.name, manifest.name)]
     return role
 
 
@@ -88,6 +86,14 @@ def find_forbidden_flows(manifests: Iterable[ServiceManifest]) -> Iterator[str]:
         if flow not in allowed or flow in denied:
             yield "{} -> {}:{}".format(*flow)
     leaving = {source for source, to, _ in allowed if to == "internet"}
+    # refused with an exception of its own, which only a condition may make use of
+    leaving |= {
+        row["from"]
+        for row in SEGMENTATION["deny_probes"]
+        for m in manifests
+        if row["to"] == "internet" and "unless" in row["why"]
+        if m.name == row["from"] and m.egress_when
+    }
     yield from (f"{m.name} -> internet" for m in manifests if m.egress and m.name not in leaving)
 
 
@@ -105,7 +111,7 @@ def used_secrets(manifest: ServiceManifest) -> set[str]:
     """Secrets that a manifest names: in files, in standard input, as passwords of databases."""
     texts = [*manifest.secret_files.values(), *(check.stdin for check in manifest.checks)]
     texts += [getattr(action, "stdin", "") for action in manifest.bootstrap]
-    named = {name for text in texts for name in PLACEHOLDER.findall(text)}
+    named = {inside.split(":")[-1] for text in texts for inside in PLACEHOLDER.findall(text)}
     return named | {a.secret for a in manifest.bootstrap if isinstance(a, DatabaseAction)}
 
 
@@ -176,11 +182,11 @@ def test_each_database_role_has_a_password_and_a_database_of_its_own(catalog: Ca
     for field in ("database", "role", "secret"):
         values = [getattr(action, field) for action in actions]
         assert len(values) == len(set(values)), field
-    assert all(action.database == action.role for action in actions)  # pg_hba.conf: sameuser
+    assert all(action.database == action.role for action in actions)  # pg_hba.conf: samerole
 
 
 def test_services_start_after_what_they_require(catalog: Catalog) -> None:
-    order = start_order(catalog, catalog.services)
+    order = start_order(catalog)
     for name in order:
         for needed in catalog.services[name].requires:
             assert order.index(needed) < order.index(name)
@@ -264,3 +270,9 @@ def test_a_secret_that_may_not_be_there_is_found(catalog: Catalog, change: Chang
     spare = {"name": "spare", "purpose": "none", "kind": SecretKind.TOKEN}
     services = {**catalog.services, "traefik": change("traefik", secrets=(spare,))}
     assert list(find_unused_secrets(services.values())) == ["spare"]
+
+
+def test_a_way_out_without_a_condition_is_found(catalog: Catalog, change: Change) -> None:
+    """SD-58."""
+    services = {**catalog.services, "vault": change("vault", egress_when=None)}
+    assert list(find_forbidden_flows(services.values())) == ["vault -> internet"]

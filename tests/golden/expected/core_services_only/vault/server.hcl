@@ -1,0 +1,30 @@
+ui                   = false
+cluster_name         = "devplat"
+api_addr             = "https://vault:8200"
+cluster_addr         = "https://127.0.0.1:8201" # a cluster of one
+log_format           = "json"
+default_lease_ttl    = "1h"
+max_lease_ttl        = "24h"
+raw_storage_endpoint = false
+disable_mlock        = true # no swap by the memory limit; recommended with this storage
+
+storage "raft" {
+  path    = "/openbao/file"
+  node_id = "vault"
+}
+
+listener "tcp" {
+  address         = "0.0.0.0:8200"
+  cluster_address = "127.0.0.1:8201"
+  tls_cert_file   = "/openbao/tls/server.pem"
+  tls_key_file    = "/openbao/tls/server.key"
+  tls_min_version = "tls12"
+  telemetry {
+    unauthenticated_metrics_access = false
+  }
+}
+
+telemetry {
+  prometheus_retention_time = "24h"
+  disable_hostname          = true
+}
