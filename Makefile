@@ -15,7 +15,7 @@ help: ## list the targets
 
 setup: $(VENV)/.ready ## make the virtual environment from the lock
 
-$(VENV)/.ready: $(LOCK) pyproject.toml
+$(VENV)/.ready: $(LOCK) pyproject.toml hatch_build.py
 	$(PYTHON) tests/tools/interpreter.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK)

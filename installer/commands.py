@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from installer import pipeline, reading, wiring
-from installer.core import draft
+from installer.core import draft, store_grants
 from installer.core.bundle import Bundle, BundleFile
 from installer.core.errors import (
     ChangesPending,
@@ -29,7 +29,9 @@ from installer.core.images import ImageLock, format_lock, lock_keys
 from installer.core.proposal import Proposal
 from installer.core.report import Report
 from installer.invocation import Invocation
+from installer.job import Consent
 from installer.output import jsonl, proposal, text
+from installer.phases import rotation
 from installer.ports import Ports
 from installer.recording import stamp
 from installer.stacks import load_stacks
@@ -50,7 +52,9 @@ def run(args: argparse.Namespace) -> ExitCode:
         "plan": _plan,
         "preflight": _preflight,
         "render": _render,
+        "rotate": _rotate,
         "status": _status,
+        "unseal": _unseal,
         "verify": _verify,
     }
     return commands[args.command](args)
@@ -67,7 +71,7 @@ def install(args: argparse.Namespace) -> ExitCode:
         if not drafted.is_noop and not args.yes:
             invocation.tell(proposal.format_proposal(drafted, invocation.job.facts))
             raise ChangesPending(_consent(invocation))
-        consent = pipeline.Consent(take_over=args.take_over, repair=args.repair)
+        consent = Consent(take_over=args.take_over, repair=args.repair)
         report = _drain(invocation, ports, pipeline.apply(invocation.job, drafted, ports, consent))
     return _finish(invocation, report)
 
@@ -97,6 +101,43 @@ def _verify(args: argparse.Namespace) -> ExitCode:
     return _finish(invocation, report)
 
 
+def _unseal(args: argparse.Namespace) -> ExitCode:
+    invocation = Invocation.open(args)
+    if invocation.job.plan.server is None:
+        raise UsageError(
+            Problem(
+                "usage.no_server",
+                "this platform has no secret server of its own, so there is nothing to unseal",
+                Remedy("unseal an external server with its own means"),
+                where="vault.mode",
+            )
+        )
+    with invocation.open_ports() as ports:
+        consent = Consent(take_over=args.take_over)
+        report = _drain(invocation, ports, pipeline.unseal(invocation.job, ports, consent))
+    return _finish(invocation, report)
+
+
+def _rotate(args: argparse.Namespace) -> ExitCode:
+    invocation = Invocation.open(args)
+    chosen = rotation.choose_secrets(invocation.job.plan, tuple(args.names))
+    if not args.names and not args.all:
+        raise UsageError(
+            Problem(
+                "usage.rotate",
+                "name the secrets to rotate, or say --all",
+                Remedy(f"these can be rotated: {', '.join(chosen)}"),
+            )
+        )
+    if not args.yes:
+        invocation.tell([f"rotate      {name}" for name in chosen])
+        raise ChangesPending(_consent(invocation))
+    with invocation.open_ports() as ports:
+        consent = Consent(take_over=args.take_over)
+        report = _drain(invocation, ports, pipeline.rotate(invocation.job, ports, consent, chosen))
+    return _finish(invocation, report)
+
+
 def _status(args: argparse.Namespace) -> ExitCode:
     invocation = Invocation.open(args)
     with invocation.open_ports() as ports:
@@ -119,15 +160,22 @@ def _answers(args: argparse.Namespace) -> ExitCode:
         print(json.dumps(draft.schema(catalog), indent=1, sort_keys=True))
     else:
         given = reading.read_draft(args)
-        validated = reading.validate(given, catalog)
-        if args.action == "check":
-            for problem in validated.warnings:
-                print(f"warning: {problem.where}: {problem.summary}", file=sys.stderr)
-            print("the answers are acceptable")
-        else:
-            for row in draft.show(given, validated.answers):
-                print(f"{row.path} = {row.value}  ({row.source})")
+        _explain(args, given, reading.validate(args, given, catalog))
     return ExitCode.OK
+
+
+def _explain(args: argparse.Namespace, given: draft.Draft, validated: draft.Validated) -> None:
+    if args.action == "check":
+        for problem in validated.warnings:
+            print(f"warning: {problem.where}: {problem.summary}", file=sys.stderr)
+        for note in validated.notes:
+            print(f"note: {note.where}: {note.summary}", file=sys.stderr)
+        print("the answers are acceptable")
+    elif args.vault_policy:
+        print(store_grants.describe_grants(validated.answers), end="")
+    else:
+        for row in draft.show(given, validated.answers):
+            print(f"{row.path} = {row.value}  ({row.source})")
 
 
 def _events_schema(args: argparse.Namespace) -> ExitCode:
@@ -141,7 +189,8 @@ def _lock_images(args: argparse.Namespace) -> ExitCode:
     registry = wiring.open_registry(args)
     images = {
         f"{image.repository}:{image.tag}": image
-        for image in (s.image for s in load_stacks().catalog.services.values())
+        for service in load_stacks().catalog.services.values()
+        for image in service.images
     }
     digests = {
         key: registry.digest(images[key].repository, images[key].tag)

@@ -15,18 +15,20 @@ import yaml
 from installer import __version__
 from installer.auditing import audit_bundle, container_audit, refuse_failed_audit
 from installer.core.answers import Answers
+from installer.core.catalog import Catalog, start_order
 from installer.core.cost import estimate_host, estimate_profile
 from installer.core.cost_table import Pricing, parse_cost, parse_prices
 from installer.core.errors import AnswersError, LocalIoError, Problem, Remedy
 from installer.core.events import CheckResult, Outcome
 from installer.core.images import ImageLock, parse_lock
 from installer.core.owner import Owner
-from installer.core.plan import Plan, choose_services, make_plan
+from installer.core.plan import Plan, make_plan
 from installer.core.rendering import render
 from installer.core.requirements import Requirements
+from installer.core.selection import select_services
 from installer.core.sizing import Sizing, SizingRequest, make_sizing
 from installer.core.sizing_table import parse_sizing
-from installer.pipeline import Job
+from installer.job import Job
 from installer.stacks import Stacks, load_templates
 
 SHIPPED_LOCK = "stacks/images.lock.yaml"
@@ -53,9 +55,9 @@ def draw_up(
         StackError: a template or manifest is at fault.
     """
     answers = _with_address(answers)
-    services = choose_services(answers, stacks.catalog)
-    sizing = _size(answers, stacks, services)
-    plan = make_plan(answers, stacks.catalog, sizing, _image_lock(answers, stacks.root))
+    chosen = select_services(answers, stacks.catalog)
+    sizing = _size(answers, stacks, chosen)
+    plan = make_plan(answers, chosen, sizing, _image_lock(answers, stacks.root))
     bundle = render(plan, load_templates(stacks.root, stacks.catalog))
     warned = (*warnings, *sizing.warnings)
     findings = audit_bundle(plan, bundle, stacks)
@@ -105,15 +107,24 @@ def _with_address(answers: Answers) -> Answers:
     return answers.model_copy(update={"target": target})
 
 
-def _size(answers: Answers, stacks: Stacks, services: tuple[str, ...]) -> Sizing:
+def _size(answers: Answers, stacks: Stacks, chosen: Catalog) -> Sizing:
+    services = chosen.services
     request = SizingRequest(
         profile=answers.sizing.profile,
         users=answers.sizing.users,
         workspaces=answers.sizing.concurrent_workspaces,
-        memory_mib={s: m for s in services if (m := answers.memory_of(s)) is not None},
-        cpus={s: c for s in services if (c := answers.cpus_of(s)) is not None},
+        memory_mib={
+            name: memory
+            for name, manifest in services.items()
+            if (memory := answers.memory_of(manifest.folder)) is not None
+        },
+        cpus={
+            name: cpus
+            for name, manifest in services.items()
+            if (cpus := answers.cpus_of(manifest.folder)) is not None
+        },
     )
-    manifests = [stacks.catalog.services[name] for name in services]
+    manifests = [services[name] for name in start_order(chosen)]
     sizing = make_sizing(manifests, parse_sizing(stacks.asset("sizing.yaml")), request)
     refused = [w for w in sizing.warnings if w.code not in answers.waivers]
     if refused:

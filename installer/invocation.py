@@ -16,10 +16,12 @@ from installer.adapters.identity import is_gone, make_owner
 from installer.core.draft import dump
 from installer.core.events import Event, Stamped, map_text
 from installer.core.redaction import Redactor
+from installer.job import Job
+from installer.keeping import reference_stores
 from installer.output.jsonl import format_line
 from installer.output.text import Narrator
-from installer.pipeline import Job
 from installer.ports import Ports
+from installer.secret_reader import SecretReader
 from installer.stacks import load_stacks
 from installer.workspace import Workspace, default_root
 
@@ -32,7 +34,7 @@ class Invocation:
     job: Job
     workspace: Workspace
     redactor: Redactor
-    reader: wiring.SecretReader
+    reader: SecretReader
     narrator: Callable[[Stamped], None]
 
     @classmethod
@@ -58,8 +60,8 @@ class Invocation:
         redactor = Redactor()
         drawn = drawing.draw_up(answers, warnings, stacks, owner, is_gone)
         job = replace(drawn, redact=redactor.redact)
-        may_ask = not args.unattended and sys.stdin.isatty()
-        reader = wiring.SecretReader(redactor, may_ask=may_ask)
+        reader = SecretReader(redactor, may_ask=reading.may_ask(args))
+        reader.read_from(reference_stores(answers, reader))
         wiring.check_provided_files(job, reader)
         if not offline:
             workspace.prepare()

@@ -2,7 +2,9 @@
 
     draw_up:  answers → sizing → plan → bundle            nothing contacted
     prepare:  preflight → what is deployed → compare      nothing changed
-    apply:    lock → secrets → ship → pull → activate → start → bootstrap → verify → record
+    apply:    lock → steps (`stages`) → verify → record
+    unseal:   lock → open the secret server → log its agents in → verify
+    rotate:   lock → a new value, its consumers, the old one dead → verify
     verify:   smoke tests and audits                      nothing changed
 
 A run yields events and ends with one `RunFinished`; then it returns its value. A failure is a value
@@ -12,14 +14,12 @@ too, so a front end needs no `try`.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
-from installer.core.bundle import Bundle
-from installer.core.certificates import TlsMaterial
-from installer.core.checks import Requirements
+from installer import stages
 from installer.core.deployed import Deployed, compare_files, compare_services
 from installer.core.errors import (
     ExitCode,
@@ -38,18 +38,15 @@ from installer.core.events import (
     map_text,
     span,
 )
-from installer.core.layout import Layout
-from installer.core.owner import Owner
-from installer.core.plan import Plan
-from installer.core.proposal import Proposal
+from installer.core.proposal import Proposal, ServerState
 from installer.core.report import Report, build
-from installer.core.secrets import Secret
-from installer.phases import bootstrap, conflicts, deliver, launch, preflight, ship
+from installer.job import Consent, Job
+from installer.phases import conflicts, deliver, launch, preflight
 from installer.phases.journal import TargetJournal, TargetLock
 from installer.phases.remote import replace_file
 from installer.phases.state import read_deployed
 from installer.phases.steps import Step, run_steps
-from installer.phases.verify import Audit, Subject
+from installer.phases.verify import Subject
 from installer.phases.verify import verify as verify_stack
 from installer.ports import Ports
 from installer.recording import Recorder
@@ -63,45 +60,6 @@ class Failure:
 
     exit_code: ExitCode
     problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What one run is about; everything in it was made without contacting anything.
-
-    Attributes:
-        probe: Text of the preflight script.
-        audit_bundle: Findings of the hardening and segmentation audits over the bundle.
-        audit_container: The same audit over a running container.
-        owner: Who runs it; becomes the lock's content.
-        is_gone: Whether a process of this machine has ended.
-        facts: What the report says of the run itself.
-        redact: Takes secrets out of a text; the report is kept, so it goes through this.
-    """
-
-    plan: Plan
-    bundle: Bundle
-    requirements: Requirements
-    probe: str
-    audit_bundle: tuple[CheckResult, ...]
-    audit_container: Audit
-    owner: Owner
-    is_gone: Callable[[str], bool]
-    facts: Mapping[str, str]
-    redact: Callable[[str], str] = str
-
-    @property
-    def layout(self) -> Layout:
-        """Paths on the target."""
-        return Layout(self.plan.install_dir, self.plan.data_dir)
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """Decisions that only a person can take; none is a default."""
-
-    take_over: bool = False
-    repair: bool = False
 
 
 def prepare(job: Job, ports: Ports) -> Run[Proposal | Failure]:
@@ -128,6 +86,22 @@ def apply(job: Job, proposal: Proposal, ports: Ports, consent: Consent) -> Run[R
     return _report(job, recorder, findings, outcome, ports)
 
 
+def unseal(job: Job, ports: Ports, consent: Consent) -> Run[Report]:
+    """After a reboot: open the secret server, log its agents in, wait for the services, verify."""
+    recorder = Recorder(ports.clock.monotonic)
+    work = _locked(job, ports, consent, stages.unseal_steps(job, ports))
+    outcome = yield from recorder.watch(_conclude(work))
+    return _report(job, recorder, job.audit_bundle, outcome, ports)
+
+
+def rotate(job: Job, ports: Ports, consent: Consent, names: Sequence[str]) -> Run[Report]:
+    """New values for these secrets, one after the other; all of them when none is named."""
+    recorder = Recorder(ports.clock.monotonic)
+    work = _locked(job, ports, consent, stages.rotate_steps(job, ports, names))
+    outcome = yield from recorder.watch(_conclude(work))
+    return _report(job, recorder, job.audit_bundle, outcome, ports)
+
+
 def verify(job: Job, ports: Ports) -> Run[Report]:
     """Smoke tests and audits of what runs; changes nothing."""
     recorder = Recorder(ports.clock.monotonic)
@@ -139,8 +113,10 @@ def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
     checks = Recorder(ports.clock.monotonic)
     yield from checks.watch(preflight.preflight(job.requirements, ports, job.probe))
     deployed = yield from span("state", "read what is deployed", _read_state(job, ports))
-    known = ports.secrets.names()
-    conflicts.refuse_new_secrets_over_old_data(job.plan, job.layout, deployed, known)
+    server = stages.observe_server(job, ports)
+    known = _known_secrets(ports, server)
+    if known is not None:
+        conflicts.refuse_new_secrets_over_old_data(job.plan, job.layout, deployed, known)
     project = launch.active_project(job.plan, job.layout)
     running = {
         c.service: c.inspect["Config"]["Labels"].get("devplat.release", "")
@@ -148,7 +124,7 @@ def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
         if c.state == "running" and c.health in ("healthy", None)
     }
     files = compare_files(deployed, job.bundle)
-    missing = tuple(s.name for s in job.plan.secrets if s.name not in known)
+    missing = tuple(s.name for s in job.plan.secrets if known is not None and s.name not in known)
     return Proposal(
         plan=job.plan,
         bundle=job.bundle,
@@ -156,9 +132,19 @@ def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
         files=files,
         services=compare_services(job.bundle, running, files),
         new_secrets=missing,
-        redeliver=bool(missing) or not deliver.is_delivered(job.plan, deployed, ports),
+        redeliver=not known or not deliver.is_delivered(job.plan, deployed, ports, known),
+        server=server,
         findings=tuple(checks.checks),
     )
+
+
+def _known_secrets(ports: Ports, server: ServerState | None) -> frozenset[str] | None:
+    """Names in the store: none in a server that has never been set up, None in one that is shut."""
+    if server in (None, ServerState.READY):
+        return ports.secrets.names()
+    was_set_up = ports.server is not None and ports.server.custody.access() is not None
+    is_new = server is ServerState.EMPTY or (server is ServerState.ABSENT and not was_set_up)
+    return frozenset() if is_new else None
 
 
 def _read_state(job: Job, ports: Ports) -> Run[Deployed]:
@@ -173,48 +159,27 @@ def _apply(
     if begun := ", ".join(proposal.deployed.interrupted):
         title = f"an earlier run was interrupted in {begun}; this one continues"
         yield CheckFinished("lock", CheckResult("run.interrupted", title, Outcome.WARN))
+    steps = stages.apply_steps(job, proposal, ports)
+    return (yield from _locked(job, ports, consent, steps, is_release=True))
+
+
+def _locked(
+    job: Job, ports: Ports, consent: Consent, steps: Iterable[Step], *, is_release: bool = False
+) -> Run[tuple[CheckResult, ...]]:
+    """Carry steps out under the deployment's lock, then verify; record a release that passed."""
     lock = TargetLock(ports.host, job.layout, job.owner, ports.clock, job.is_gone)
     yield from span("lock", "take the deployment lock", _take_lock(lock, consent))
     try:
-        secrets, tls = yield from span("secrets", "make secrets", _ensure_secrets(job, ports))
         journal = TargetJournal(ports.host, job.layout, lock, job.bundle.release)
-        yield from run_steps(_make_steps(job, proposal, ports, secrets, tls), journal)
+        yield from run_steps(steps, journal)
         results = yield from _verify(job, ports)
-        record = {"release": job.bundle.release, "run": job.owner.run}
-        replace_file(ports.host, job.layout.verified, json.dumps(record).encode())
+        if is_release:
+            record = {"release": job.bundle.release, "run": job.owner.run}
+            replace_file(ports.host, job.layout.verified, json.dumps(record).encode())
         return results
     finally:
         with suppress(InstallError):  # a lost connection leaves a lock that a rerun recognises
             lock.release()
-
-
-def _make_steps(
-    job: Job,
-    proposal: Proposal,
-    ports: Ports,
-    secrets: Mapping[str, Secret],
-    tls: TlsMaterial | None,
-) -> list[Step]:
-    """Every change of the target, in order."""
-    plan, layout, bundle = job.plan, job.layout, job.bundle
-    host, engine = ports.host, ports.engine
-    project = launch.active_project(plan, layout)
-    first, every = launch.waves(plan)
-    files = deliver.secret_files(plan, secrets, tls, ports.certificates.credentials)
-    return [
-        ship.release_step(host, layout, bundle),
-        ship.override_step(host, layout),
-        ship.data_step(host, layout, deliver.data_directories(plan)),
-        ship.secrets_step(host, layout, files),
-        launch.pull_step(engine, plan, layout, bundle),
-        launch.activate_step(host, engine, project, bundle, proposal.deployed.verified),
-        launch.up_step(
-            engine, project, bundle, first, id="launch.data", title="start the data services"
-        ),
-        *bootstrap.database_steps(engine, project, plan, secrets, ports.entropy),
-        launch.up_step(engine, project, bundle, every, id="launch.all", title="start everything"),
-        *bootstrap.exec_steps(engine, project, plan, secrets),
-    ]
 
 
 def _verify(job: Job, ports: Ports) -> Run[tuple[CheckResult, ...]]:
@@ -224,11 +189,7 @@ def _verify(job: Job, ports: Ports) -> Run[tuple[CheckResult, ...]]:
         VerifyError: a check failed that must not.
     """
     plan = job.plan
-    secrets = {
-        spec.name: value
-        for spec in plan.secrets
-        if (value := ports.secrets.get(spec.name)) is not None
-    }
+    secrets = deliver.read_secrets(plan, ports.secrets)
     tls = ports.certificates.current(plan.public_names)
     subject = Subject(
         plan=plan,
@@ -263,12 +224,6 @@ def _take_lock(lock: TargetLock, consent: Consent) -> Run[None]:
     note = lock.acquire(take_over=consent.take_over)
     if note:
         yield CheckFinished("lock", CheckResult("lock.taken_over", note, Outcome.WARN))
-
-
-def _ensure_secrets(job: Job, ports: Ports) -> Run[tuple[Mapping[str, Secret], TlsMaterial | None]]:
-    secrets = deliver.ensure_secrets(job.plan, ports)
-    return secrets, ports.certificates.ensure(job.plan.public_names)
-    yield  # pragma: no cover - makes this a generator
 
 
 def _report(

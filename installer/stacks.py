@@ -13,7 +13,9 @@ import yaml
 
 from installer.core.catalog import Catalog, read_catalog
 from installer.core.errors import Problem, Remedy, StackError
-from installer.core.rendering import Templates, make_environment
+from installer.core.rendering import Templates
+from installer.core.templating import make_environment
+from installer.precompiled import PrecompiledLoader
 from installer.resources import data_root
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -54,7 +56,7 @@ def load_catalog(root: Path) -> Catalog:
 
 
 def load_templates(root: Path, catalog: Catalog) -> Templates:
-    """The templates of every service, with a byte-code cache beside other caches of the user."""
+    """The templates of every service, as a build compiled them, else compiled and cached here."""
     folder = root / "stacks" / "compose"
     return Templates(
         baseline=load_yaml(root / "stacks" / "_shared" / "baseline.yaml"),
@@ -69,12 +71,12 @@ def load_templates(root: Path, catalog: Catalog) -> Templates:
             for name in catalog.services
         },
         read=lambda path: (folder / path).read_bytes(),
-        environment=make_environment(jinja2.FileSystemLoader(folder), _bytecode_cache()),
+        environment=make_environment(PrecompiledLoader(root / "stacks"), _bytecode_cache()),
     )
 
 
 def _bytecode_cache() -> jinja2.BytecodeCache | None:
-    """Compiling is nine tenths of a first render; a second one reads the byte code instead."""
+    """For templates that no build compiled: compiling is most of a render that finds no cache."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(base) / "devplat-install" / "templates"
     try:

@@ -8,8 +8,8 @@ pytest_plugins = ["tests.testbed.fixtures"]
 
 HERE = Path(__file__).parent
 SLOW = (
-    "answers/test_fuzz.py", "certificates", "contract", "packaging", "secrets", "standin_tests",
-    "testbed_tests",
+    "answers/test_fuzz.py", "ceremony", "certificates", "contract", "packaging", "secrets",
+    "standin_tests", "testbed_tests",
 )  # fmt: skip
 """Fuzzing, crash points, real servers on loopback: minutes together, seldom broken by a change."""
 

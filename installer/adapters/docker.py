@@ -28,9 +28,11 @@ from installer.adapters.docker_failures import (
     engine_failure,
     find_cause,
     image_failure,
+    login_failure,
     storage_failure,
 )
-from installer.adapters.docker_references import Reference, find_reference
+from installer.adapters.docker_login import LOGIN_FAILED, OptionalLogin, with_login
+from installer.adapters.docker_references import find_ids, find_reference
 from installer.adapters.docker_services import (
     LOG_LINES,
     find_failures,
@@ -40,6 +42,7 @@ from installer.adapters.docker_services import (
 )
 from installer.core.errors import ContainerRuntimeError, DeployError, InstallError, StackError
 from installer.ports import (
+    ByteStream,
     Command,
     Completed,
     Container,
@@ -70,15 +73,21 @@ class ComposeEngine:
     """The engine of one host.
 
     With `privileged` its commands run as root; without, the account must be in the engine's group.
-    `pauses_s` are the seconds between tries at a registry.
+    `pauses_s` are the seconds between tries at a registry; `login` is used to pull, for that time.
     """
 
     def __init__(
-        self, host: Host, *, privileged: bool = True, pauses_s: Sequence[float] = PAUSES_S
+        self,
+        host: Host,
+        *,
+        privileged: bool = True,
+        pauses_s: Sequence[float] = PAUSES_S,
+        login: OptionalLogin = None,
     ) -> None:
         self._host = host
         self._privileged = privileged
         self._pauses_s = tuple(pauses_s)
+        self._login = login
         self._opened: EngineApi | None = None
 
     def info(self) -> EngineInfo:
@@ -100,25 +109,25 @@ class ComposeEngine:
             ContainerRuntimeError: the engine cannot be used.
         """
         argv = make_compose_argv(project, "pull", "--policy", "missing", *services)
-        done = yield from self._stream(project, argv, SILENCE_S)
-        for pause_s in self._pauses_s:
+        for pause_s in (*self._pauses_s, None):
+            done = yield from self._stream(project, argv, SILENCE_S, self._login)
+            if done.status == 0:
+                return
             cause = find_cause(done.error_text)
-            if done.status == 0 or cause not in PASSING:
+            if pause_s is None or cause not in PASSING:
                 break
             yield OutputLine(f"{cause}; next try in {pause_s:g} s", "err")
             yield from _pause(pause_s)
-            done = yield from self._stream(project, argv, SILENCE_S)
-        if done.status == 0:
-            return
-        cause = find_cause(done.error_text)
         if cause is Cause.ENGINE:
             raise self._explain()
+        if self._login and done.status == LOGIN_FAILED:
+            raise login_failure(cause, done.error_text, self._login, self._host.name)
         raise self._image_failure(project, services, done, cause)
 
     def up(
-        self, project: Project, services: Sequence[str], *, wait_s: int
+        self, project: Project, services: Sequence[str], *, wait_s: int | None
     ) -> Talk[OutputLine, None]:
-        """Start, wait until healthy, and see for ourselves.
+        """Start, wait until healthy, and see for ourselves; without `wait_s` only start.
 
         Raises:
             DeployError: a service failed; names it, its exit status, health log and last lines.
@@ -126,8 +135,15 @@ class ComposeEngine:
             RemoteIoError: the engine's storage is full or read-only.
             ContainerRuntimeError: the engine cannot be used.
         """
-        options = ["-d", "--wait", "--wait-timeout", str(wait_s), "--no-build", "--pull", "never"]
-        argv = make_compose_argv(project, "up", *options, "--remove-orphans", *services)
+        # Never --no-deps: what a service depends on counts for Compose's hash of it, so that the
+        # next command would make its container anew.
+        how = (
+            [] if wait_s is None else ["--wait", "--wait-timeout", str(wait_s), "--remove-orphans"]
+        )
+        argv = make_compose_argv(
+            project, "up", "-d", "--no-build", "--pull", "never", *how, *services
+        )
+        wait_s = wait_s or 0
         done = yield from self._stream(project, argv, wait_s + SILENCE_S)
         if done.status and find_cause(done.error_text) is Cause.ENGINE:
             back = yield from self._await_engine()
@@ -137,7 +153,8 @@ class ComposeEngine:
                 raise DeployError(restarted_problem(project, done.error_text, back=back))
         if done.status:
             raise self._failed_up(project, services, done, wait_s)
-        yield from self._settle(project, services)
+        if wait_s:
+            yield from self._settle(project, services)
 
     def containers(self, project: Project) -> tuple[Container, ...]:
         """Every container that carries the project's label, running or not."""
@@ -164,6 +181,26 @@ class ComposeEngine:
             raise self._explain()
         return done
 
+    def dial(self, project: Project, service: str, argv: Sequence[str]) -> ByteStream:
+        """A program inside a running service whose standard input and output are the stream.
+
+        Raises:
+            SshConnectError: as `Host.dial`; a service that does not run ends the stream at once.
+        """
+        script = make_exec_script(project, service, argv)
+        return self._host.dial(["sh", "-c", script], privileged=self._privileged)
+
+    def restart(self, project: Project, services: Sequence[str]) -> Talk[OutputLine, None]:
+        """Restart containers as they are, without waiting for health.
+
+        Raises:
+            ContainerRuntimeError: the engine refuses.
+        """
+        argv = make_compose_argv(project, "restart", "--no-deps", *services)
+        done = yield from self._stream(project, argv, SILENCE_S)
+        if done.status:
+            raise self._command_failed(done)
+
     def logs(self, project: Project, service: str, *, tail: int) -> tuple[str, ...]:
         """The last lines a service wrote; none when it has no container."""
         found = self._described(project_labels(project, service))
@@ -183,12 +220,7 @@ class ComposeEngine:
 
     def image_ids(self, references: Sequence[str]) -> Mapping[str, str]:
         """The ids of those references that the engine already has."""
-        ids: dict[str, str] = {}
-        for image in self._api.images():
-            for name in (*(image.get("RepoTags") or ()), *(image.get("RepoDigests") or ())):
-                ids[Reference.parse(name).key] = str(image["Id"])
-        keys = {text: Reference.parse(text).key for text in references}
-        return {text: ids[key] for text, key in keys.items() if key in ids}
+        return find_ids(self._api.images(), references)
 
     def close(self) -> None:
         """Close the stream to the engine. A later question opens it again."""
@@ -284,9 +316,11 @@ class ComposeEngine:
         return False
 
     def _stream(
-        self, project: Project, argv: Sequence[str], silence_s: float
+        self, project: Project, argv: Sequence[str], silence_s: float, login: OptionalLogin = None
     ) -> Talk[OutputLine, Completed]:
         command = Command(shlex.join(argv), privileged=self._privileged, timeout_s=silence_s)
+        if login is not None:
+            command = with_login(command, login)
         done = yield from self._host.stream(command)
         if done.status in UNREADABLE:
             raise StackError(unreadable_file(project, done))

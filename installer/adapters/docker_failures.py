@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
+from installer.adapters.docker_login import RegistryLogin
 from installer.adapters.docker_references import Reference
 from installer.core.errors import (
     ContainerRuntimeError,
@@ -174,6 +175,38 @@ _OTHER = (
     "the engine of {host} gives up",
     "read the engine's message, look into its log (journalctl -u docker) on {host}; then run again",
 )
+
+
+def login_failure(cause: Cause, message: str, login: RegistryLogin, host: str) -> ImageError:
+    """The error for an account that cannot be used at its registry."""
+    passing = cause in (Cause.NETWORK, Cause.UNTRUSTED, Cause.RATE)
+    code, what, advice = _IMAGE[cause] if passing else _LOGIN.get(cause, _LOGIN[Cause.OTHER])
+    names = {"registry": login.server, "host": host, "name": "its images"}
+    return ImageError(
+        Problem(
+            code=code,
+            summary=f"cannot log in to {login.server} as {login.username}: {what.format(**names)}",
+            where="registry.password",
+            detail=_last(message),
+            remedy=Remedy(advice.format(**names)),
+        )
+    )
+
+
+_LOGIN: Mapping[Cause, tuple[str, str, str]] = {
+    Cause.DENIED: (
+        "image.login",
+        "the registry {registry} refuses the account or its password",
+        "correct registry.username and registry.password, or leave both out if {registry} serves "
+        "{name} to everybody; nothing was started",
+    ),
+    Cause.OTHER: (
+        "image.login",
+        "the login at the registry {registry} did not succeed",
+        "correct what the message names on {host}, or else registry.username and "
+        "registry.password; nothing was started",
+    ),
+}
 
 
 def storage_failure(cause: Cause, message: str, host: str) -> RemoteIoError:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from installer.core.deployed import Deployed
 from installer.core.events import Outcome
-from installer.core.proposal import Proposal
+from installer.core.proposal import Proposal, ServerState
 from installer.output.text import describe_check
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~", "recreated": "~"}
@@ -33,13 +33,19 @@ def format_proposal(proposal: Proposal, facts: Mapping[str, str]) -> Iterator[st
         yield f"{_SIGNS[file.kind]} file    {file.path}"
     for name in proposal.new_secrets:
         yield f"+ secret  {name}"
+    yield from _format_state(proposal)
+    yield f"sizing  {facts['sizing']}"
+    yield f"cost    {facts['cost']}"
+    yield f"plan    {proposal.bundle.release}"
+
+
+def _format_state(proposal: Proposal) -> Iterator[str]:
+    if proposal.server not in (None, ServerState.READY):
+        yield f"~ the secret server is {proposal.server}; it will be opened"
     if proposal.redeliver and not proposal.new_secrets:
         yield "~ secret files are delivered again"
     if proposal.deployed.release == proposal.bundle.release != proposal.deployed.verified:
         yield "~ the active release is verified and recorded"
-    yield f"sizing  {facts['sizing']}"
-    yield f"cost    {facts['cost']}"
-    yield f"plan    {proposal.bundle.release}"
 
 
 def format_status(deployed: Deployed) -> Iterator[str]:

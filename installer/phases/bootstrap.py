@@ -6,18 +6,16 @@ A new kind is one more function here, usable by every service.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from installer.core.catalog import DatabaseAction, ExecAction
 from installer.core.errors import DeployError, Problem, Remedy
 from installer.core.events import Run
+from installer.core.manifest import DatabaseAction, ExecAction
 from installer.core.plan import Plan
 from installer.core.scram import parse_scram_verifier
 from installer.core.secrets import Secret, expand, scram_verifier
 from installer.phases.steps import Step, no_effect
 from installer.ports import Completed, Engine, Entropy, Project
-
-_PSQL = ("psql", "--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-d", "postgres")
 
 
 def database_steps(
@@ -48,56 +46,150 @@ def exec_steps(
     ]
 
 
+def make_login(
+    engine: Engine, project: Project, action: DatabaseAction, secret: Secret, entropy: Entropy
+) -> None:
+    """PostgreSQL: a role that may log in with this password and acts as the database's owner.
+
+    Each password has a role of its own (`login_of`), so that an old and a new one work at the same
+    time. The owner itself cannot log in. The statement carries a SCRAM verifier, never the
+    password, so that no log can have it.
+
+    Raises:
+        DeployError: the database server refuses.
+    """
+    login = login_of(action, secret)
+    verifier = scram_verifier(secret, entropy(16))
+    rights = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+    sql = (
+        "BEGIN;\n"
+        f"{_create_role(action.role)}{_create_role(login)}"
+        f"ALTER ROLE {_identifier(action.role)} WITH NOLOGIN {rights} PASSWORD NULL;\n"
+        f"ALTER ROLE {_identifier(login)} WITH LOGIN INHERIT {rights} PASSWORD '{verifier}';\n"
+        f"GRANT {_identifier(action.role)} TO {_identifier(login)};\n"
+        f"ALTER ROLE {_identifier(login)} SET role TO {_text(action.role)};\n"
+        "COMMIT;\n"
+    )
+    _run_sql(engine, project, action, sql, what=f"login to the database {action.database}")
+
+
+def drop_other_logins(
+    engine: Engine, project: Project, action: DatabaseAction, keep: Collection[Secret]
+) -> None:
+    """Remove the logins of a database but those of these passwords; their connections end.
+
+    What one of them owns, having set aside the owner's role, becomes the owner's.
+
+    Raises:
+        DeployError: the database server refuses.
+    """
+    kept = ", ".join(sorted(_text(login_of(action, secret)) for secret in keep))
+    others = (
+        "FROM pg_roles AS login WHERE NOT login.rolsuper"
+        f" AND pg_has_role(login.oid, {_text(action.role)}, 'MEMBER')"
+        f" AND login.rolname ~ {_text(f'^{action.role}_[0-9a-f]{{8}}$')}"
+        f" AND login.rolname <> ALL (ARRAY[{kept}]::text[])"
+    )
+
+    def each(statement: str) -> str:
+        """Run for every one of them; `%1$I` is its name, `%2$I` the owner's."""
+        return (
+            f"SELECT format({_text(statement)}, login.rolname, {_text(action.role)}) {others}\n"
+            "\\gexec\n"
+        )
+
+    sql = (
+        f"{each('ALTER ROLE %1$I NOLOGIN')}"
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        f" WHERE usename IN (SELECT login.rolname {others});\n"
+        "BEGIN;\n"
+        f"{each('REASSIGN OWNED BY %1$I TO %2$I')}"
+        f"{each('DROP OWNED BY %1$I')}"
+        f"{each('DROP ROLE %1$I')}"
+        "COMMIT;\n"
+    )
+    what = f"old logins to the database {action.database}"
+    _run_sql(engine, project, action, sql, what=what, database=action.database)
+
+
+def login_of(action: DatabaseAction, secret: Secret) -> str:
+    """Name of the role that logs in with this password; files name it `<role>_${id:<secret>}`."""
+    return expand(f"{action.role}_${{id:password}}", {"password": secret}).reveal()
+
+
 def _database_step(
     engine: Engine, project: Project, action: DatabaseAction, secret: Secret, entropy: Entropy
 ) -> Step:
-    """PostgreSQL: a role that may log in, its database, nobody else let in.
-
-    The statement carries a SCRAM verifier, never the password, so that no log can have it.
-    """
-    role, database = _identifier(action.role), _identifier(action.database)
-
-    def run_sql(sql: str) -> Completed:
-        return engine.exec(project, action.provider, _PSQL, stdin=sql.encode())
+    """PostgreSQL: an owner that cannot log in, a login, a database that lets nobody else in."""
+    database, owner = _identifier(action.database), _identifier(action.role)
+    creation = f"CREATE DATABASE {database} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8'"
 
     def is_there() -> bool:
-        found = run_sql(
-            f"SELECT rolpassword FROM pg_authid WHERE rolname = '{action.role}';\n"
-            f"SELECT pg_catalog.pg_get_userbyid(datdba) FROM pg_database"
-            f" WHERE datname = '{action.database}';\n"
-        )
-        lines = found.text.splitlines()
-        return (
-            found.status == 0
-            and len(lines) == 2
-            and lines[1] == action.role
-            and _matches(lines[0], secret)
-        )
+        query = _describe_login(action, secret).encode()
+        found = engine.exec(project, action.provider, _psql(), stdin=query)
+        verifier, _, rest = found.text.strip().partition("|")
+        return found.status == 0 and rest == "t|t|t|t" and _matches(verifier, secret)
 
     def make() -> Run[None]:
-        verifier = scram_verifier(secret, entropy(16))
-        done = run_sql(
-            f"SELECT 'CREATE ROLE {role} LOGIN' WHERE NOT EXISTS"
-            f" (SELECT FROM pg_roles WHERE rolname = '{action.role}')\n\\gexec\n"
-            f"ALTER ROLE {role} WITH LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE"
-            f" NOREPLICATION PASSWORD '{verifier}';\n"
-            f"SELECT 'CREATE DATABASE {database} OWNER {role} TEMPLATE template0"
-            f" ENCODING ''UTF8''' WHERE NOT EXISTS"
-            f" (SELECT FROM pg_database WHERE datname = '{action.database}')\n\\gexec\n"
-            f"ALTER DATABASE {database} OWNER TO {role};\n"
+        make_login(engine, project, action, secret, entropy)
+        sql = (
+            f"SELECT {_text(creation)} WHERE NOT EXISTS"
+            f" (SELECT FROM pg_database WHERE datname = {_text(action.database)})\n\\gexec\n"
+            f"ALTER DATABASE {database} OWNER TO {owner};\n"
             f"REVOKE ALL ON DATABASE {database} FROM PUBLIC;\n"
         )
-        if done.status != 0:
-            raise DeployError(_refused(action.provider, f"database {action.database}", done))
+        _run_sql(engine, project, action, sql, what=f"database {action.database}")
         return no_effect()
 
     return Step(
         f"bootstrap.database.{action.database}",
-        f"create the database {action.database} and its role",
+        f"create the database {action.database} and its login",
         is_there,
         make,
         is_there,
     )
+
+
+def _describe_login(action: DatabaseAction, secret: Secret) -> str:
+    """A query for one row: the stored verifier, then four things that must be true."""
+    return (
+        "SELECT login.rolpassword,"
+        " NOT owner.rolcanlogin AND owner.rolpassword IS NULL,"
+        " login.rolcanlogin AND NOT login.rolsuper AND pg_has_role(login.oid, owner.oid, 'MEMBER'),"
+        f" coalesce({_text('role=' + action.role)} = ANY (setting.setconfig), false),"
+        " base.datdba = owner.oid"
+        " FROM pg_authid AS owner CROSS JOIN pg_authid AS login CROSS JOIN pg_database AS base"
+        " LEFT JOIN pg_db_role_setting AS setting"
+        " ON setting.setrole = login.oid AND setting.setdatabase = 0"
+        f" WHERE owner.rolname = {_text(action.role)}"
+        f" AND login.rolname = {_text(login_of(action, secret))}"
+        f" AND base.datname = {_text(action.database)};\n"
+    )
+
+
+def _create_role(name: str) -> str:
+    return (
+        f"SELECT {_text(f'CREATE ROLE {_identifier(name)} NOLOGIN')} WHERE NOT EXISTS"
+        f" (SELECT FROM pg_roles WHERE rolname = {_text(name)})\n\\gexec\n"
+    )
+
+
+def _run_sql(
+    engine: Engine,
+    project: Project,
+    action: DatabaseAction,
+    sql: str,
+    *,
+    what: str,
+    database: str = "postgres",
+) -> None:
+    done = engine.exec(project, action.provider, _psql(database), stdin=sql.encode())
+    if done.status != 0:
+        raise DeployError(_refused(action.provider, what, done))
+
+
+def _psql(database: str = "postgres") -> tuple[str, ...]:
+    return ("psql", "--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-d", database)
 
 
 def _exec_step(
@@ -133,6 +225,11 @@ def _matches(verifier: str, secret: Secret) -> bool:
 def _identifier(name: str) -> str:
     """Quoted for SQL; names come from manifests and are plain words all the same."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    """A text for SQL, in quotes."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 def _refused(service: str, what: str, done: Completed) -> Problem:

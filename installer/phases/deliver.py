@@ -1,56 +1,98 @@
-"""What is delivered beside the bundle: secret files per consumer, data directories with owners."""
+"""What is delivered beside the bundle: secrets, files per consumer, data directories."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
-from installer.core.certificates import TlsMaterial
-from installer.core.compose import TLS_FILES, secret_files_of
 from installer.core.deployed import Deployed
+from installer.core.events import Run
+from installer.core.layout import Layout
 from installer.core.plan import Plan
-from installer.core.secrets import Secret, expand, make_secret
+from installer.core.secrets import Secret, SecretKind, SecretSpec, expand, make_secret
+from installer.core.selection import CERTIFICATE_FILES, EDGE
+from installer.phases.launch import active_project
+from installer.phases.remote import quote, run_root
 from installer.phases.ship import SecretFile
-from installer.ports import Ports
+from installer.phases.steps import Step, no_effect
+from installer.ports import CertificateIssuer, Ports, SecretStore
+
+MOUNT = "/run/secrets"
+"""Where a consumer and its agent see the rendered files."""
 
 
-def ensure_secrets(plan: Plan, ports: Ports) -> dict[str, Secret]:
-    """Every secret of the plan by name; made once, then always the same.
+def ensure_step(plan: Plan, ports: Ports) -> Step:
+    """Every secret of the plan has a value in the store, made once; the edge's certificate too."""
+    wanted = {spec.name for spec in plan.secrets}
+
+    def are_there() -> bool:
+        tls = ports.certificates.current(plan.public_names)
+        return wanted <= ports.secrets.names() and (tls is not None or not _needs_certificate(plan))
+
+    def make() -> Run[None]:
+        for spec in plan.secrets:
+            ports.secrets.ensure(spec, partial(make_secret, spec.kind, ports.entropy))
+        ports.certificates.ensure(plan.public_names)
+        return no_effect()
+
+    return Step("secrets.ensure", "make secrets", are_there, make, are_there)
+
+
+def edge_step(plan: Plan, ports: Ports) -> Step:
+    """The edge's certificate or credentials are in the store, where its agent reads them."""
+
+    def stale() -> dict[str, Secret]:
+        edge = edge_secrets(plan, ports.certificates)
+        return {name: value for name, value in edge.items() if ports.secrets.get(name) != value}
+
+    def keep() -> Run[None]:
+        for name, value in stale().items():
+            ports.secrets.replace(SecretSpec(name, SecretKind.PEM, "Served by the edge"), value)
+        return no_effect()
+
+    return Step(
+        "secrets.edge",
+        "keep the edge's certificate",
+        lambda: not stale(),
+        keep,
+        lambda: not stale(),
+    )
+
+
+def read_secrets(plan: Plan, store: SecretStore) -> dict[str, Secret]:
+    """The secrets of the plan that have a value, by name.
 
     Raises:
-        SecretStoreError: the store cannot be read or written.
+        SecretStoreError: the store cannot be read.
     """
-    return {
-        spec.name: ports.secrets.ensure(spec, partial(make_secret, spec.kind, ports.entropy))
-        for spec in plan.secrets
-    }
+    values = ((spec.name, store.get(spec.name)) for spec in plan.secrets)
+    return {name: value for name, value in values if value is not None}
 
 
-def secret_files(
-    plan: Plan,
-    secrets: Mapping[str, Secret],
-    tls: TlsMaterial | None,
-    credentials: Mapping[str, Secret],
-) -> dict[str, SecretFile]:
+def edge_secrets(plan: Plan, certificates: CertificateIssuer) -> dict[str, Secret]:
+    """What the edge serves with, or gets its own certificates with; empty when it is not made."""
+    if not _needs_certificate(plan):
+        return {f"{EDGE}{name}": value for name, value in certificates.credentials.items()}
+    tls = certificates.current(plan.public_names)
+    if tls is None:
+        return {}
+    contents = (Secret(tls.fullchain_pem.decode()), tls.key)
+    return {f"{EDGE}{file}": v for file, v in zip(CERTIFICATE_FILES, contents, strict=True)}
+
+
+def secret_files(plan: Plan, secrets: Mapping[str, Secret]) -> dict[str, SecretFile]:
     """`<service>/<file>` → content and owner, for everything below /run/secrets of the stack.
 
     Args:
         plan: Names consumers and files.
-        secrets: Every secret of the plan.
-        tls: What the edge serves with; None when it fetches its own certificates.
-        credentials: What it needs for that.
+        secrets: Every secret of the plan, and the edge's.
     """
-    edge = {name: value.reveal().encode() for name, value in credentials.items()}
-    if tls is not None:
-        edge |= dict(zip(TLS_FILES, (tls.fullchain_pem, tls.key.reveal().encode()), strict=True))
-    files: dict[str, SecretFile] = {}
-    for name in plan.services:
-        manifest = plan.manifest(name)
-        for file in secret_files_of(plan, manifest):
-            template = manifest.secret_files.get(file)
-            data = expand(template, secrets).reveal().encode() if template else edge[file]
-            files[f"{name}/{file}"] = SecretFile(data, manifest.user)
-    return files
+    return {
+        f"{name}/{file}": SecretFile(expand(text, secrets).reveal().encode(), manifest.user)
+        for name in plan.services
+        for manifest in [plan.manifest(name)]
+        for file, text in sorted(manifest.secret_files.items())
+    }
 
 
 def data_directories(plan: Plan) -> dict[str, str]:
@@ -62,16 +104,45 @@ def data_directories(plan: Plan) -> dict[str, str]:
     }
 
 
-def is_delivered(plan: Plan, deployed: Deployed, ports: Ports) -> bool:
-    """Whether the target has exactly the secret files that the stores would deliver now."""
-    secrets = {
-        spec.name: value
-        for spec in plan.secrets
-        if (value := ports.secrets.get(spec.name)) is not None
-    }
-    tls = ports.certificates.current(plan.public_names)
-    if len(secrets) < len(plan.secrets) or (tls is None and plan.answers.tls.mode != "acme"):
+def is_delivered(plan: Plan, deployed: Deployed, ports: Ports, known: Collection[str]) -> bool:
+    """Whether the target has exactly the secret files that the stores would deliver now.
+
+    With agents, their health says so; what is compared is that the store has what they render.
+    """
+    edge = edge_secrets(plan, ports.certificates)
+    if not {spec.name for spec in plan.secrets} <= set(known) or not _is_complete(plan, edge):
         return False
-    files = secret_files(plan, secrets, tls, ports.certificates.credentials)
-    wanted = {path: file.facts for path, file in files.items()}
-    return deployed.secrets_on_tmpfs and dict(deployed.secrets) == wanted
+    if plan.agents:
+        return all(ports.secrets.get(name) == value for name, value in edge.items())
+    wanted = secret_files(plan, {**read_secrets(plan, ports.secrets), **edge})
+    facts = {path: file.facts for path, file in wanted.items()}
+    return deployed.secrets_on_tmpfs and dict(deployed.secrets) == facts
+
+
+def read_digests(plan: Plan, layout: Layout, ports: Ports, paths: Sequence[str]) -> dict[str, str]:
+    """`<service>/<file>` → SHA-256 of what is rendered; read where it is written."""
+    if not plan.agents:
+        script = "sha256sum -- " + " ".join(map(quote, paths)) + " 2>/dev/null || :"
+        text = run_root(ports.host, f"cd {quote(layout.secrets)}\n{script}").text
+        return {path: digest for digest, path in _pairs(text, "")}
+    found: dict[str, str] = {}
+    project = active_project(plan, layout)
+    for service in dict.fromkeys(path.partition("/")[0] for path in paths):
+        files = [path.partition("/")[2] for path in paths if path.startswith(f"{service}/")]
+        argv = ["sha256sum", *(f"{MOUNT}/{file}" for file in files)]
+        text = ports.engine.exec(project, plan.agents[service], argv).text
+        found |= {f"{service}/{file}": digest for digest, file in _pairs(text, f"{MOUNT}/")}
+    return found
+
+
+def _pairs(text: str, before: str) -> list[tuple[str, str]]:
+    lines = (line.split(f"  {before}", 1) for line in text.splitlines() if f"  {before}" in line)
+    return [(digest, path) for digest, path in lines]
+
+
+def _needs_certificate(plan: Plan) -> bool:
+    return plan.answers.tls.mode != "acme"
+
+
+def _is_complete(plan: Plan, edge: Mapping[str, Secret]) -> bool:
+    return bool(edge) or not _needs_certificate(plan)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from installer.core.bundle import Bundle
-from installer.core.catalog import DatabaseAction
 from installer.core.events import Run
 from installer.core.layout import Layout
+from installer.core.manifest import DatabaseAction
 from installer.core.plan import Plan
+from installer.phases.pulling import relay_pull
 from installer.phases.remote import quote, run_root
 from installer.phases.steps import Step, no_effect, relay
 from installer.ports import Container, Engine, Host, Project
@@ -31,7 +32,7 @@ def pull_step(engine: Engine, plan: Plan, layout: Layout, bundle: Bundle) -> Ste
         return len(engine.image_ids(references)) == len(references)
 
     def pull() -> Run[None]:
-        yield from relay("launch.pull", engine.pull(project, plan.services))
+        yield from relay_pull("launch.pull", engine.pull(project, plan.services))
 
     return Step("launch.pull", "pull images by digest", are_there, pull, are_there)
 
@@ -80,6 +81,23 @@ def up_step(
         yield from relay(id, engine.up(project, services, wait_s=WAIT_S))
 
     return Step(id, title, are_up, start, are_up)
+
+
+def wake_step(engine: Engine, project: Project, services: Sequence[str]) -> Step:
+    """These services run and are healthy, of whatever release is active."""
+
+    def are_awake() -> bool:
+        awake = {
+            c.service
+            for c in engine.containers(project)
+            if c.state == "running" and c.health in ("healthy", None)
+        }
+        return set(services) <= awake
+
+    def wake() -> Run[None]:
+        yield from relay("launch.wake", engine.up(project, (), wait_s=WAIT_S))
+
+    return Step("launch.wake", "wait for the services", are_awake, wake, are_awake)
 
 
 def pending_services(containers: Sequence[Container], bundle: Bundle) -> set[str]:

@@ -5,7 +5,7 @@ The journal knows nothing of what a step does, and a step nothing of the journal
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -57,17 +57,26 @@ class Journal(Protocol):
     def undone(self, step: str) -> None: ...
 
 
-def run_steps(steps: Sequence[Step], journal: Journal) -> Run[tuple[str, ...]]:
+def run_steps(steps: Iterable[Step], journal: Journal) -> Run[tuple[str, ...]]:
     """Run steps in order; returns the ids of those that changed something.
 
-    When a step fails, the steps of this call that changed something are undone in reverse order,
-    the failed one first.
+    Steps may be made as they are needed: one is asked for when those before it are done. When a
+    step fails, or one cannot be made, the steps of this call that changed something are undone in
+    reverse order, the failed one first.
 
     Raises:
         InstallError: what the failed step raised, or `DeployError` when its change is not observed.
     """
     done: list[Step] = []
-    for step in steps:
+    coming = iter(steps)
+    while True:
+        try:
+            step = next(coming, None)
+        except InstallError:
+            yield from undo_steps(done, journal)
+            raise
+        if step is None:
+            break
         yield StepStarted(step.id, step.title)
         try:
             if step.check():

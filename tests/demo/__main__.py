@@ -2,6 +2,7 @@
 
 The host is a container of this machine's engine with an engine and sshd of its own. Images come
 from the test-bed's registry under their real names, or from the real registries with REAL_IMAGES=1.
+Secrets are in the embedded store; with VAULT=bundled they are in a secret server of the platform.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ RUN = "demo"
 HERE = Path(__file__).resolve().parents[2] / ".devplat" / "demo"
 INSTALLER = Path(sys.executable).with_name("devplat-install")
 REAL = os.environ.get("REAL_IMAGES") == "1"
+BUNDLED = os.environ.get("VAULT") == "bundled"
 WAIVED = (
     "domain.not_public", "dns.missing", "dns.wildcard_missing", "host.cpus", "host.memory",
     "host.memory_share", "disk.space",
 )  # fmt: skip
+CUSTODY = ("vault.plain_shares", "vault.possession_unproven")
 
 
 def main(command: str) -> int:
@@ -92,10 +95,13 @@ def _write_answers(host: Host, lock: Path) -> Path:
             "agent": False,
         },
         "admin": {"email": "admin@devplat.test"},
-        "vault": {"mode": "embedded", "passphrase": f"file:{passphrase}"},
+        "vault": {
+            "mode": "bundled" if BUNDLED else "embedded",
+            "passphrase": f"file:{passphrase}",
+        },
         "sizing": {"profile": "small", "users": 50, "concurrent_workspaces": 20},
         "images": {"lock_file": str(lock)},
-        "waivers": dict.fromkeys(WAIVED, rehearsal),
+        "waivers": dict.fromkeys((*WAIVED, *(CUSTODY if BUNDLED else ())), rehearsal),
     }  # fmt: skip
     path = HERE / "answers.yaml"
     path.write_text("# Written by make demo.\n" + yaml.safe_dump(answers, sort_keys=False))

@@ -27,9 +27,15 @@ class RecordingHost:
         self._host = LocalHost()
 
     def run(self, command):
+        return self._host.run(self._recorded(command))
+
+    def stream(self, command):
+        return self._host.stream(self._recorded(command))
+
+    def _recorded(self, command):
         given = list(command.stdin)
         self.calls.append(tuple(map(len, given)))
-        return self._host.run(Command(command.script, stdin=given, timeout_s=command.timeout_s))
+        return Command(command.script, stdin=given, timeout_s=command.timeout_s)
 
     def take(self):
         calls, self.calls = self.calls, []
@@ -58,7 +64,8 @@ def costs(host, step):
 
 @pytest.mark.parametrize("files", [1, 12, 400])
 def test_a_release_costs_one_command_a_part_however_many_files_it_has(recording, layout, files):
-    assert costs(recording, release_step(recording, layout, make_bundle(files))) == [1, 1, 1, 1]
+    """The command that ships also lists what is in place then, which is all that verify asks."""
+    assert costs(recording, release_step(recording, layout, make_bundle(files))) == [1, 1, 0, 1]
 
 
 def test_a_large_release_is_sent_in_one_command_and_in_small_pieces(recording, layout):
@@ -105,7 +112,7 @@ def server(tmp_path):
 
 
 @pytest.mark.parametrize("files", [1, 100])
-def test_a_first_ship_over_ssh_is_one_connection_and_three_sessions(
+def test_a_first_ship_over_ssh_is_one_connection_and_two_sessions(
     server, tmp_path, layout, monkeypatch, files
 ):
     """Root by name is not asked whether it is root; each script makes sure of it."""
@@ -123,5 +130,5 @@ def test_a_first_ship_over_ssh_is_one_connection_and_three_sessions(
         list(step.do())
         assert step.verify()
     assert opened.connections == 1
-    assert len(lines) == 3
+    assert len(lines) == 2
     assert all('"$(id -u)" = 0' in line for line in lines)
