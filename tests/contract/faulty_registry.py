@@ -8,14 +8,19 @@ digests, are the same with every version of Python.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
 import sys
 import tarfile
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PORT = 5000
+PRIVATE_PORT = 5001
+"""The same images for `ACCOUNT` alone, by Basic authentication (RFC 7617), as htpasswd gives it."""
+ACCOUNT = ("robot$ci", "canary 'of' the registry")
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 refusals = {"recovers": 2}
@@ -137,7 +142,24 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class PrivateHandler(Handler):
+    def do_GET(self) -> None:
+        wanted = base64.b64encode(":".join(ACCOUNT).encode()).decode()
+        if self.headers.get("Authorization") == f"Basic {wanted}":
+            super().do_GET()
+        else:
+            self.refuse(401, "UNAUTHORIZED")
+
+    do_HEAD = do_GET
+
+    def end_headers(self) -> None:
+        self.send_header("WWW-Authenticate", 'Basic realm="private"')
+        super().end_headers()
+
+
 if __name__ == "__main__":
+    private = ThreadingHTTPServer(("127.0.0.1", PRIVATE_PORT), PrivateHandler)
+    threading.Thread(target=private.serve_forever, daemon=True).start()
     server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
     print("ready", file=sys.stderr, flush=True)
     server.serve_forever()

@@ -18,6 +18,7 @@ from installer.core.errors import (
     IntegrityError,
     StackError,
 )
+from installer.core.pull_progress import PullProgress
 from installer.ports import Project
 from tests.contract.engine_lab import SLEEP, Lab, drain, states, text_of
 from tests.contract.faulty_registry import GOOD_DIGEST, PINNED_DIGEST
@@ -60,7 +61,11 @@ def test_images_are_pulled_by_their_real_names_and_only_when_missing(lab: Lab, n
     lab.root(f"docker image rm -f {lab.image}")
     project = lab.project(name, {"a": SLEEP})
     assert lab.image not in lab.engine.image_ids([lab.image])
-    assert any("Pulled" in line for line in drain(lab.engine.pull(project, ())))
+    lines = drain(lab.engine.pull(project, ()))
+    assert any("Pulled" in line for line in lines)
+    told = PullProgress()
+    assert sum(told.hear(line) for line in lines) > 1
+    assert told.done == (told.total or 0) > 0
     again = drain(lab.engine.pull(project, ["a"]))
     assert any("present locally" in line for line in again)
     familiar = lab.image.removeprefix("docker.io/")

@@ -1,4 +1,4 @@
-"""Who the server is: unknown, changed, revoked and pinned host keys, against a real sshd."""
+"""The handshake with a real sshd: unknown, changed, revoked and pinned host keys, the cipher."""
 
 from __future__ import annotations
 
@@ -237,3 +237,25 @@ def test_a_jump_host_is_read(text: str, expected: str) -> None:
 def test_what_is_no_jump_host_is_refused(text: str) -> None:
     with pytest.raises(AnswersError, match="no jump host"):
         parse_jump(text, "me")
+
+
+@pytest.mark.parametrize(
+    ("offered", "agreed"),
+    [
+        pytest.param("", "aes128-gcm@openssh.com", id="an ordinary server"),
+        pytest.param("Ciphers aes256-gcm@openssh.com\n", "aes256-gcm@openssh.com", id="256 bits"),
+        pytest.param("Ciphers aes256-ctr\n", "aes256-ctr", id="none that authenticates"),
+    ],
+)
+def test_a_cipher_that_authenticates_is_preferred_and_not_insisted_on(
+    launch: Launch, open_host: OpenHost, offered: str, agreed: str
+) -> None:
+    host = open_host(launch(offered))
+    data = bytes(range(256)) * 12_000
+    done = host.run(Command("cat", stdin=[data]))
+    assert done.stdout == data
+    connection = host._connection
+    assert connection is not None
+    assert (connection.transport.local_cipher, connection.transport.remote_cipher) == (
+        agreed, agreed,
+    )  # fmt: skip

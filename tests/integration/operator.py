@@ -100,6 +100,7 @@ def make_operator(folder: Path, host: Host, lock: Path, **sections: Any) -> Oper
             "agent": False,
         },
         "admin": {"email": "admin@trial.test"},
+        "vault": {"mode": "embedded"},
         "images": {"lock_file": str(lock)},
         "waivers": dict.fromkeys(WAIVED, REHEARSAL),
         **sections,

@@ -56,9 +56,9 @@ class Database:
 
 
 @pytest.fixture
-def database() -> Iterator[Database]:
+def database() -> Iterator[standin.Postgres]:
     made = Database()
-    yield made
+    yield standin.Postgres(lambda: made, (ConnectionError,))
     made.connection.close()
 
 

@@ -53,7 +53,7 @@ def test_readiness_follows_the_database(database, ask):
     app = authentik.make_app(database)
     assert ask(app, "GET", "/-/health/live/").status == 200
     assert ask(app, "GET", "/-/health/ready/").status == 200
-    database.connection.close()
+    database._connection.connection.close()
     assert ask(app, "GET", "/-/health/ready/").status == 503
     assert ask(app, "GET", "/-/health/live/").status == 200
     assert ask(app, "GET", "/-/health/live").headers["Location"] == "/-/health/live/"

@@ -86,7 +86,7 @@ def test_every_redis_in_use_is_found_and_no_other():
 def test_health_follows_the_database(database, ask):
     app = gitea.make_app(check(GOOD), database)
     assert ask(app, "GET", "/api/healthz").body["status"] == "pass"
-    database.connection.close()
+    database._connection.connection.close()
     assert ask(app, "GET", "/api/healthz").status == 503
 
 

@@ -117,3 +117,20 @@ def test_a_wrong_redis_password_or_scheme_is_refused(resp):
         standin.check_redis(f"redis://gitea:wrong@127.0.0.1:{port}", "cache")
     with pytest.raises(Refused, match="want redis://"):
         standin.check_redis("addrs=redis:6379", "cache")
+
+
+def test_a_lost_database_connection_is_opened_anew():
+    class Lost:
+        def cursor(self):
+            raise ConnectionError
+
+    opened = []
+
+    def open_one():
+        opened.append(Lost())
+        return opened[-1]
+
+    connection = standin.Postgres(open_one, (ConnectionError,))
+    with pytest.raises(ConnectionError):
+        connection.run("SELECT 1", ())
+    assert len(opened) == 2

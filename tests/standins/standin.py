@@ -232,7 +232,33 @@ def require_writable(folder: str, what: str) -> None:
         raise Refused(f"{what}: {folder}: {error.strerror}") from error
 
 
-def connect_postgres(patience_s: float, dsn: str = "", **fields: Any) -> Any:
+class Postgres:
+    """A connection as drivers with a pool give it: one that was lost is opened anew.
+
+    Attributes:
+        lost: The driver's errors that say so.
+    """
+
+    def __init__(self, open_one: Callable[[], Any], lost: tuple[type[Exception], ...]) -> None:
+        self._open_one = open_one
+        self._connection = open_one()
+        self.lost = lost
+
+    def run(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """The rows of a statement; none for one that gives no rows."""
+        try:
+            return self._run(sql, values)
+        except self.lost:
+            self._connection = self._open_one()
+            return self._run(sql, values)
+
+    def _run(self, sql: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return list(cursor.fetchall()) if cursor.description else []
+
+
+def connect_postgres(patience_s: float, dsn: str = "", **fields: Any) -> Postgres:
     """An autocommitting psycopg2 connection, tried again for `patience_s` seconds.
 
     Raises:
@@ -240,25 +266,25 @@ def connect_postgres(patience_s: float, dsn: str = "", **fields: Any) -> Any:
     """
     import psycopg2  # Debian's, in the image
 
+    def open_one() -> Any:
+        connection = psycopg2.connect(dsn, connect_timeout=5, **fields)
+        connection.autocommit = True
+        return connection
+
     deadline = time.monotonic() + patience_s
     while True:
         try:
-            connection = psycopg2.connect(dsn, connect_timeout=5, **fields)
+            return Postgres(open_one, (psycopg2.OperationalError, psycopg2.InterfaceError))
         except psycopg2.Error as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "no reason given"
             if time.monotonic() > deadline:
                 raise Refused(f"connect to postgres: {reason}") from error
             time.sleep(0.5)
-        else:
-            connection.autocommit = True
-            return connection
 
 
-def query(connection: Any, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+def query(connection: Postgres, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     """The rows of a statement; none for one that gives no rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        return list(cursor.fetchall()) if cursor.description else []
+    return connection.run(sql, values)
 
 
 def check_redis(url: str, name: str) -> None:

@@ -4,8 +4,9 @@ the product's manifests ask for them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "postgres": ("postgresql-17", "postgresql-client-17", "gosu"),
     "valkey": ("valkey-server", "valkey-tools", "gosu"),
     "registry": ("docker-registry",),
+    "openpgp": ("gpg",),
 }
 """Package groups; each is one layer on top of `base`, without what `base` already holds."""
 
 REGISTRY_IMAGE = "devplat-testbed/registry"
+
+REAL_PROGRAMS: Mapping[str, tuple[str, str]] = {
+    "docker.io/openbao/openbao": ("DEVPLAT_TEST_VAULT_BIN", "usr/bin/bao"),
+}
+"""Image → the variable that names a real program, and its path in the image."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +38,13 @@ class ImageSpec:
     """One image: package groups below, files of ours on top, and the image configuration.
 
     Attributes:
-        kind: `stand-in`, or `debian` for the real program in Debian's build.
+        kind: `stand-in`, `debian` for the real program in Debian's build, or `real` for one that
+            the environment names.
         files: Names below tests/standins, copied to /opt/standin.
         programs: Path in the image → module in /opt/standin whose `main(argv)` it runs, or
             `module:function`.
         scripts: Path in the image → name below tests/standins, copied executable.
+        binaries: Path in the image → a program file of this machine.
         links: Path in the image → what it points to.
         accounts: Name → `uid:gid`, or `uid:gid:home`.
         directories: Path → `uid:gid mode`.
@@ -50,6 +59,7 @@ class ImageSpec:
     files: tuple[str, ...] = ()
     programs: Mapping[str, str] = field(default_factory=dict)
     scripts: Mapping[str, str] = field(default_factory=dict)
+    binaries: Mapping[str, Path] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     accounts: Mapping[str, str] = field(default_factory=dict)
     directories: Mapping[str, str] = field(default_factory=dict)
@@ -64,8 +74,20 @@ def read_images(path: Path = STANDINS / "images.yaml") -> dict[str, ImageSpec]:
     images = {}
     for repository, body in document.items():
         lists = {k: tuple(body.pop(k, ())) for k in ("groups", "files", "absent", "tags")}
-        images[repository] = ImageSpec(**{"repository": repository, **lists, **body})
+        spec = ImageSpec(**{"repository": repository, **lists, **body})
+        images[repository] = _use_real_program(spec)
     return images
+
+
+def _use_real_program(spec: ImageSpec) -> ImageSpec:
+    """The image with the real program in the stand-in's place, where the environment names one."""
+    variable, path = REAL_PROGRAMS.get(spec.repository, ("", ""))
+    named = os.environ.get(variable)
+    if not named:
+        return spec
+    if not Path(named).is_file():
+        raise TestbedError(f"{variable} names {named}, and there is no such file")
+    return replace(spec, kind="real", files=(), programs={}, binaries={path: Path(named)})
 
 
 def full_name(repository: str) -> str:
@@ -88,8 +110,9 @@ def product_references(root: Path = ROOT) -> dict[str, str]:
     """The product's images, `repository:tag` as its manifests spell them → the service."""
     references: dict[str, str] = {}
     for manifest in sorted((root / "stacks" / "compose").glob("*/service.yaml")):
-        image = (yaml.safe_load(manifest.read_text()) or {}).get("image")
-        if image:
+        body = yaml.safe_load(manifest.read_text()) or {}
+        others = body.get("variants", {}).get("images", {}).values()
+        for image in filter(None, [body.get("image"), *others]):
             references[f"{image['repository']}:{image['tag']}"] = manifest.parent.name
     return references
 

@@ -174,6 +174,7 @@ def _own_entries(spec: ImageSpec) -> list[Entry]:
         text = LAUNCHER.format(module=module, function=function or "main")
         entries.append(Entry(path, text.encode()))
     entries += [Entry(p, (STANDINS / name).read_bytes()) for p, name in spec.scripts.items()]
+    entries += [Entry(path, program.read_bytes()) for path, program in spec.binaries.items()]
     entries += [Entry(path, link=target) for path, target in spec.links.items()]
     entries += [Entry(f"usr/bin/.wh.{name}", b"", 0o600) for name in spec.absent]
     return entries
