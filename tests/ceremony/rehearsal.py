@@ -72,7 +72,13 @@ class Rehearsal:
 
     def save(self, answers: dict[str, Any]) -> None:
         """Write what a process of its own needs."""
-        for name in ("bin", "target/install/state", "target/data/vault/ceremony", "run"):
+        for name in (
+            "bin",
+            "target/install/state",
+            "target/data/vault/ceremony",
+            "target/data/vault/logs",
+            "run",
+        ):
             (self.folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
         caller = self.folder / "bin" / "vault"
         words = " ".join(map(_quoted, self.program))

@@ -1,6 +1,7 @@
 """The ceremony: what it leaves behind, and what it does when something fails."""
 
 import subprocess
+from itertools import product
 from pathlib import Path
 
 import pyrage
@@ -165,10 +166,11 @@ def test_an_answer_on_a_broken_link_is_fetched_by_the_next_run(rehearse, monkeyp
 
 
 def test_no_place_to_keep_the_answer_means_no_initialisation(rehearse):
-    """F-053, both kinds: read-only, full."""
+    """F-053, read-only and full; the same for the audit log, without which it answers 400."""
     rehearsal = rehearse()
-    place = rehearsal.folder / "target/data/vault/ceremony"
-    for options in ("ro", "size=16k"):
+    data = rehearsal.folder / "target/data/vault"
+    for folder, options in product(("ceremony", "logs"), ("ro", "size=16k")):
+        place = data / folder
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)], check=True)
         try:
             problem = failure_of(set_up(rehearsal))

@@ -67,13 +67,8 @@ class _Server(ThreadingHTTPServer):
         """A client that went away, or trusts nobody, is no matter."""
 
 
-def serve(listener: Listener, answer: Callable[[Request], Answer]) -> _Server:
-    """Serve on a thread of its own.
-
-    Raises:
-        Refused: when the address cannot be bound or the certificate not be used.
-    """
-    context = make_context(listener)
+def make_handler(answer: Callable[[Request], Answer]) -> type[BaseHTTPRequestHandler]:
+    """A handler that gives requests to `answer`."""
 
     class _Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -118,9 +113,19 @@ def serve(listener: Listener, answer: Callable[[Request], Answer]) -> _Server:
         def log_message(self, format: str, *values: Any) -> None:
             """The audit devices say what was asked."""
 
+    return _Handler
+
+
+def serve(listener: Listener, answer: Callable[[Request], Answer]) -> _Server:
+    """Serve on a thread of its own.
+
+    Raises:
+        Refused: when the address cannot be bound or the certificate not be used.
+    """
+    context = make_context(listener)
     host, port = split_address(listener.address)
     try:
-        server = _Server((host, port), _Handler)
+        server = _Server((host, port), make_handler(answer))
     except OSError as error:
         raise Refused(
             "Error initializing listener of type tcp: "

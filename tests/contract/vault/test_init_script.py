@@ -48,12 +48,14 @@ class Ceremony:
     def command(self, *words: str) -> list[str]:
         text = make("everything")[1].files["vault/init.sh"].data.decode()
         script, programs = self.folder / "init.sh", self.folder / "bin"
-        for directory in (programs, self.folder / "tmp", self.place):
+        logs = self.folder / "logs"
+        for directory in (programs, self.folder / "tmp", logs, self.place):
             directory.mkdir(exist_ok=True)
         program = programs / "vault"
         program.write_text(f'#!/bin/sh\nexec {shlex.join(self.server.program.argv)} "$@"\n')
         program.chmod(0o755)
         text = text.replace("/tmp/", f"{self.folder}/tmp/")
+        text = text.replace("/openbao/logs", str(logs))
         script.write_text(text.replace("/openbao/ceremony", str(self.place)))
         return ["sh", str(script), *words]
 

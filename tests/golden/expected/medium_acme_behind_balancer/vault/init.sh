@@ -58,6 +58,14 @@ if [ -s "$answer" ]; then
 fi
 [ $initialised = no ] || say 4 "the server is already initialised, and $answer is not there"
 
+# The server answers 400 when it cannot write its audit log, and is initialised all the same.
+probe=/openbao/logs/.probe
+dd if=/dev/zero of="$probe" bs=1024 count=64 conv=fsync 2>/tmp/reserve.err || {
+  rm -f "$probe"
+  say 3 "/openbao/logs is not writable, or has no room for 64 KiB: $(tail -n 1 /tmp/reserve.err)"
+}
+rm -f "$probe"
+
 # Room for the answer is taken before it exists: a file of blanks, which a reader of JSON skips.
 blocks=$((32 + shares * 8))
 reserve() {
