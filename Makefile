@@ -18,7 +18,7 @@ setup: $(VENV)/.ready ## make the virtual environment from the lock
 $(VENV)/.ready: $(LOCK) pyproject.toml hatch_build.py
 	$(PYTHON) tests/tools/interpreter.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(LOCK)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

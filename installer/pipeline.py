@@ -42,6 +42,7 @@ from installer.core.proposal import Proposal, ServerState
 from installer.core.report import Report, build
 from installer.job import Consent, Job
 from installer.phases import conflicts, deliver, launch, preflight
+from installer.phases.authority import waiting_names
 from installer.phases.journal import TargetJournal, TargetLock
 from installer.phases.remote import replace_file
 from installer.phases.state import read_deployed
@@ -139,12 +140,14 @@ def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
 
 
 def _known_secrets(ports: Ports, server: ServerState | None) -> frozenset[str] | None:
-    """Names in the store: none in a server that has never been set up, None in one that is shut."""
+    """Names that the store has, or will be given; None for a server that is shut."""
     if server in (None, ServerState.READY):
         return ports.secrets.names()
     was_set_up = ports.server is not None and ports.server.custody.access() is not None
     is_new = server is ServerState.EMPTY or (server is ServerState.ABSENT and not was_set_up)
-    return frozenset() if is_new else None
+    if ports.server is None or not is_new:
+        return None
+    return waiting_names(ports.server.courier)  # of an installation that had them there until now
 
 
 def _read_state(job: Job, ports: Ports) -> Run[Deployed]:

@@ -181,6 +181,10 @@ class Custody(Protocol):
         """
         ...
 
+    def can_unseal(self, wanted: int) -> bool:
+        """Whether so many shares can be had: by reference, or from somebody at a terminal."""
+        ...
+
     def access(self) -> RoleKey | None:
         """The installer's own login to the server, or None before it was kept."""
         ...

@@ -27,7 +27,7 @@ from installer.phases import (
 from installer.phases.agents import Agents, agent_steps, give_logins, login_step
 from installer.phases.server import Server
 from installer.phases.steps import Step, relay
-from installer.phases.unsealing import unseal_step
+from installer.phases.unsealing import refuse_unopenable, unseal_step
 from installer.ports import Ports
 
 
@@ -38,6 +38,8 @@ def apply_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
     project = launch.active_project(plan, layout)
     if ports.server is None:
         yield deliver.ensure_step(plan, ports)
+    else:
+        refuse_unopenable(_server(job, ports), proposal)
     yield ship.release_step(host, layout, bundle)
     yield ship.override_step(host, layout)
     yield ship.data_step(host, layout, deliver.data_directories(plan))
@@ -139,12 +141,13 @@ def _server_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
         title="start the secret server",
     )
     yield from ceremony.opening_steps(opened)
+    yield authority.move_step(opened.ports.courier, ports.secrets)
     conflicts.refuse_new_secrets_over_old_data(
         plan, layout, proposal.deployed, ports.secrets.names()
     )
     yield deliver.ensure_step(plan, ports)
     yield deliver.edge_step(plan, ports)
-    yield from ceremony.closing_steps(opened, ports.secrets)
+    yield ceremony.close_step(opened)
     yield from agent_steps(_agents(job, ports))
 
 

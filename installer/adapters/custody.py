@@ -181,6 +181,10 @@ class LocalCustody:
         references = self._references()
         yield from collect_shares(references, self._ask, wanted, known, self._learn_text)
 
+    def can_unseal(self, wanted: int) -> bool:
+        """Whether so many shares can be had: by reference, or from somebody at a terminal."""
+        return self._ask is not None or len(list(self._references())) >= wanted
+
     def access(self) -> RoleKey | None:
         """The installer's own login to the server, or None before it was kept.
 

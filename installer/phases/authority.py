@@ -26,6 +26,8 @@ INTERNAL = "internal."
 ROOTS = SecretSpec(
     "vault-roots", SecretKind.PEM, "Roots that the secret server is verified against"
 )
+KEPT = "vault-"
+"""Begins the names that stay in the courier: keys of the server, which cannot be in it."""
 _ADDRESSES = ("localhost", "127.0.0.1")
 
 
@@ -135,18 +137,27 @@ def seal_step(host: Host, layout: Layout, server: ServiceManifest, ports: Server
     return Step("vault.seal", "token of the key service that unseals", is_there, deliver, is_there)
 
 
+def waiting_names(courier: SecretStore) -> frozenset[str]:
+    """What is in the courier and belongs into the server."""
+    return frozenset(name for name in courier.names() if not name.startswith(KEPT))
+
+
 def move_step(courier: SecretStore, secrets: SecretStore) -> Step:
-    """What was made before the server was open moves into it and leaves the courier."""
+    """What was made before the server was open moves into it and leaves the courier.
+
+    That is the authority inside the platform; and all secrets of an installation that had them in
+    the encrypted store until now, so that they stay what they are.
+    """
 
     def waiting() -> list[str]:
-        return sorted(name for name in courier.names() if name.startswith(INTERNAL))
+        return sorted(waiting_names(courier))
 
     def move() -> Run[None]:
         for name in waiting():
             value = courier.get(name)
             if value is None:
                 continue
-            spec = SecretSpec(name, SecretKind.PEM, "Authority inside the platform")
+            spec = SecretSpec(name, SecretKind.PEM, "Made before the secret server was open")
             if secrets.ensure(spec, partial(_same, value)) != value:
                 raise IntegrityError(
                     Problem(
@@ -161,7 +172,7 @@ def move_step(courier: SecretStore, secrets: SecretStore) -> Step:
 
     return Step(
         "vault.move",
-        "move the authority's key into the secret server",
+        "move what was made before into the secret server",
         lambda: not waiting(),
         move,
         lambda: not waiting(),

@@ -21,12 +21,10 @@ from installer.core.errors import (
 )
 from installer.core.events import CheckFinished, CheckResult, Outcome, Run, StepProgress
 from installer.core.store_rules import installer_role
-from installer.phases.authority import move_step
 from installer.phases.remote import quote, replace_file, run_root
 from installer.phases.server import Server, foreign_problem
 from installer.phases.steps import Step, no_effect
 from installer.phases.unsealing import unseal_step
-from installer.ports import SecretStore
 
 _REFUSED = {
     3: ("vault.keeping_place", "the place that keeps the answer is not writable or has no room"),
@@ -43,12 +41,6 @@ def opening_steps(server: Server) -> Iterator[Step]:
     yield _hand_over_step(server)
     yield unseal_step(server)
     yield _configure_step(server)
-
-
-def closing_steps(server: Server, secrets: SecretStore) -> Iterator[Step]:
-    """After the secrets are in the server: courier emptied, possession proven, root revoked."""
-    yield move_step(server.ports.courier, secrets)
-    yield _close_step(server)
 
 
 def _initialise_step(server: Server) -> Step:
@@ -133,7 +125,8 @@ def _configure_step(server: Server) -> Step:
     )
 
 
-def _close_step(server: Server) -> Step:
+def close_step(server: Server) -> Step:
+    """Possession proven, root token revoked, the kept answer and the key to it destroyed."""
     admin, custody, host = server.ports.admin, server.ports.custody, server.host
 
     def is_closed() -> bool:

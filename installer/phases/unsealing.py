@@ -6,10 +6,41 @@ from datetime import datetime
 
 from installer.core.errors import Problem, Remedy, SecretStoreError
 from installer.core.events import CheckFinished, CheckResult, Outcome, Run, StepProgress
+from installer.core.proposal import Proposal, ServerState
 from installer.core.secrets import share_fingerprint
 from installer.phases.server import Server
 from installer.phases.steps import Step
 from installer.ports import SealStatus
+
+
+def refuse_unopenable(server: Server, proposal: Proposal) -> None:
+    """A server that this run would seal, or find sealed, and could not open, is left as it is.
+
+    Raises:
+        SecretStoreError: `vault.would_seal`; nothing was changed.
+    """
+    if proposal.server not in (ServerState.READY, ServerState.SEALED):
+        return
+    answers, name = server.plan.answers, server.manifest.name
+    threshold = int(str(answers.at("vault.key_threshold")))
+    is_shut = proposal.server is ServerState.SEALED
+    will_be = any(c.service == name and c.kind != "added" for c in proposal.services)
+    has_keys = answers.at("vault.seal") != "shamir" or server.ports.custody.can_unseal(threshold)
+    if (is_shut or will_be) and not has_keys:
+        what = "is sealed" if is_shut else "is started anew by this change, which seals it"
+        raise SecretStoreError(
+            Problem(
+                "vault.sealed" if is_shut else "vault.would_seal",
+                f"the secret server {what}: {threshold} shares, its threshold, are needed to open"
+                " it, and they cannot be had here; nothing was changed",
+                Remedy(
+                    "run this on a terminal with the custodians, or refer to their decrypted shares"
+                    " in vault.unseal_shares",
+                    ("devplat-install unseal",),
+                ),
+                where="vault.unseal_shares",
+            )
+        )
 
 
 def unseal_step(server: Server) -> Step:

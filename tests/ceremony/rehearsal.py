@@ -35,7 +35,7 @@ from installer.core.layout import Layout
 from installer.core.secrets import Secret
 from installer.core.store_rules import make_store_rules, store_prefix
 from installer.job import Job
-from installer.phases import ceremony, deliver
+from installer.phases import authority, ceremony, deliver
 from installer.phases.authority import INTERNAL
 from installer.phases.journal import TargetJournal, TargetLock
 from installer.phases.launch import active_project
@@ -214,9 +214,10 @@ def perform(stage: Stage) -> list[Event]:
 
     def steps() -> Any:
         yield from ceremony.opening_steps(stage.server)
+        yield authority.move_step(stage.server.ports.courier, ports.secrets)
         yield deliver.ensure_step(job.plan, ports)
         yield deliver.edge_step(job.plan, ports)
-        yield from ceremony.closing_steps(stage.server, ports.secrets)
+        yield ceremony.close_step(stage.server)
 
     return list(run_steps(steps(), journal))
 

@@ -12,9 +12,12 @@ from installer.adapters.vault_server import VaultServer
 from installer.adapters.vault_session import VaultSession
 from installer.adapters.vault_store import VaultStore
 from installer.adapters.vault_transport import Address
-from installer.core.errors import SecretStoreError, SshConnectError
+from installer.core.deployed import Deployed, ServiceChange
+from installer.core.errors import Problem, Remedy, SecretStoreError, SshConnectError
+from installer.core.proposal import Proposal, ServerState
 from installer.core.secrets import Secret, SecretKind, SecretSpec, share_fingerprint
 from installer.core.store_rules import consumer_role, secrets_of
+from installer.phases.unsealing import refuse_unopenable
 from tests.ceremony.rehearsal import LoopbackEngine, perform, set_up
 
 
@@ -59,6 +62,45 @@ def test_a_second_run_changes_nothing(rehearse):
     changed = [e.step for e in events if getattr(e, "changed", False)]
     assert changed == []
     assert {again.ports.secrets.version(s.name) for s in again.job.plan.secrets} == {1}
+
+
+def test_secrets_of_an_installation_without_a_server_move_into_it(rehearse):
+    """Invariant 3: they stay what they are; the store of the run directory has them no more."""
+    rehearsal = rehearse()
+    stage = set_up(rehearsal)
+    spec = stage.job.plan.secrets[0]
+    courier = stage.ports.server.courier
+    before = courier.ensure(spec, lambda: Secret("what the running database knows"))
+    perform(stage)
+    assert stage.ports.secrets.get(spec.name) == before
+    assert courier.names() == {"vault-access", "vault-custody"}
+
+
+def test_a_change_that_seals_the_server_is_refused_where_nobody_can_open_it(rehearse):
+    rehearsal = rehearse()
+    perform(set_up(rehearsal))
+    stage = set_up(rehearsal)
+    bundle = stage.job.bundle
+    restarted = ServiceChange("vault", "recreated")
+    other = ServiceChange("coder", "recreated")
+    for server, change, references, refused in (
+        (ServerState.READY, restarted, tuple, "vault.would_seal"),
+        (ServerState.SEALED, other, tuple, "vault.sealed"),
+        (ServerState.READY, other, tuple, None),
+        (ServerState.READY, restarted, lambda: plain_shares(rehearsal), None),
+        (ServerState.EMPTY, restarted, tuple, None),
+    ):
+        asked = set_up(rehearsal, references=references)
+        proposal = Proposal(
+            asked.job.plan, bundle, Deployed(), (), (change,), (), False, server, ()
+        )
+        found = None
+        try:
+            refuse_unopenable(asked.server, proposal)
+        except SecretStoreError as error:
+            found = error.problems[0].code
+            assert "nothing was changed" in error.problems[0].summary
+        assert found == refused
 
 
 def test_custodians_get_a_share_each_that_only_they_can_read(rehearse):
@@ -217,6 +259,4 @@ def test_from_another_run_directory_the_kept_answer_does_not_open(rehearse):
 
 
 def failure(code):
-    from installer.core.errors import Problem, Remedy
-
     return Problem(code, "the link was cut", Remedy("run again"))
