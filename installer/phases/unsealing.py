@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import cast
 
+from installer.core.answers_vault import VaultBundled
 from installer.core.errors import Problem, Remedy, SecretStoreError
 from installer.core.events import CheckFinished, CheckResult, Outcome, Run, StepProgress
 from installer.core.proposal import Proposal, ServerState
@@ -21,11 +23,11 @@ def refuse_unopenable(server: Server, proposal: Proposal) -> None:
     """
     if proposal.server not in (ServerState.READY, ServerState.SEALED):
         return
-    answers, name = server.plan.answers, server.manifest.name
-    threshold = int(str(answers.at("vault.key_threshold")))
+    settings, name = cast(VaultBundled, server.plan.answers.vault), server.manifest.name
+    threshold = settings.key_threshold
     is_shut = proposal.server is ServerState.SEALED
     will_be = any(c.service == name and c.kind != "added" for c in proposal.services)
-    has_keys = answers.at("vault.seal") != "shamir" or server.ports.custody.can_unseal(threshold)
+    has_keys = settings.seal != "shamir" or server.ports.custody.can_unseal(threshold)
     if (is_shut or will_be) and not has_keys:
         what = "is sealed" if is_shut else "is started anew by this change, which seals it"
         raise SecretStoreError(
