@@ -19,6 +19,7 @@ from installer.core.secrets import Secret, SecretKind, SecretSpec, share_fingerp
 from installer.core.store_rules import consumer_role, secrets_of
 from installer.phases.unsealing import refuse_unopenable
 from tests.ceremony.rehearsal import LoopbackEngine, perform, set_up
+from tests.contract.vault.servers import wait_until
 
 
 def failure_of(stage):
@@ -240,6 +241,37 @@ def test_a_wrong_share_is_named_by_its_position_and_the_right_ones_count(rehears
     after = set_up(rehearsal, references=lambda: right)
     perform(after)
     assert not after.ports.server.admin.status().sealed
+
+
+def test_another_key_service_opens_the_server_and_the_shares_are_for_recovery(
+    rehearse, launch_vault, vault_program
+):
+    """Auto-unseal by transit: open again after a restart, without a share."""
+    if vault_program.kind != "real":
+        pytest.skip(
+            "the stand-in has Shamir's seal only; DEVPLAT_TEST_VAULT_BIN is not set"
+        )
+    keeper = launch_vault().initialise()
+    assert keeper.ask("POST", "sys/mounts/transit", {"type": "transit"}).status == 204
+    assert keeper.ask("POST", "transit/keys/unseal", {}).status in (200, 204)
+    stanza = (
+        f'seal "transit" {{\n  address = "{keeper.address}"\n  token = "{keeper.token}"\n'
+        f'  mount_path = "transit/"\n  key_name = "unseal"\n  tls_ca_cert = "{keeper.ca_file}"\n}}'
+    )
+    rehearsal = rehearse(
+        server={"extra": stanza},
+        waivers=("vault.auto_unseal",),
+        seal="transit",
+        seal_address="https://keys.company.com:8200",
+        seal_key="unseal",
+        seal_token="env:SEAL_TOKEN",
+    )
+    stage = set_up(rehearsal)
+    perform(stage)
+    assert stage.ports.server.admin.status().seal == "transit"
+    assert len(stage.custody.handed_over()) == 5
+    rehearsal.server.restart()
+    wait_until(lambda: not stage.ports.server.admin.status().sealed, lambda: "it stays sealed")
 
 
 def test_from_another_run_directory_the_kept_answer_does_not_open(rehearse):
