@@ -6,9 +6,11 @@ import sys
 
 
 def run() -> None:
-    """Run the command line and leave with its exit status."""
+    """Run the command line, its memory kept to itself, and leave with its exit status."""
     from installer.cli import main
+    from installer.seclusion import seclude
 
+    seclude()
     sys.exit(main())
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,13 +29,15 @@ from installer.core.events import Run, Stamped
 from installer.core.images import ImageLock, format_lock, lock_keys
 from installer.core.proposal import Proposal
 from installer.core.report import Report
+from installer.core.rotation import choose_secrets
 from installer.invocation import Invocation
 from installer.job import Consent
 from installer.output import jsonl, proposal, text
-from installer.phases import rotation
-from installer.ports import Ports
+from installer.output.rotation import format_rotation
+from installer.output.runbook import format_runbook
+from installer.ports import Ports, ServerPorts
 from installer.recording import stamp
-from installer.stacks import load_stacks
+from installer.stacks import load_stacks, load_templates
 from installer.workspace import EventLog
 
 T = TypeVar("T")
@@ -73,7 +76,7 @@ def install(args: argparse.Namespace) -> ExitCode:
             raise ChangesPending(_consent(invocation))
         consent = Consent(take_over=args.take_over, repair=args.repair)
         report = _drain(invocation, ports, pipeline.apply(invocation.job, drafted, ports, consent))
-    return _finish(invocation, report)
+        return _finish(invocation, report, ports.server)
 
 
 def _plan(args: argparse.Namespace) -> ExitCode:
@@ -120,22 +123,43 @@ def _unseal(args: argparse.Namespace) -> ExitCode:
 
 def _rotate(args: argparse.Namespace) -> ExitCode:
     invocation = Invocation.open(args)
-    chosen = rotation.choose_secrets(invocation.job.plan, tuple(args.names))
+    plan = invocation.job.plan
+    choice = choose_secrets(plan, args.names)
     if not args.names and not args.all:
         raise UsageError(
             Problem(
                 "usage.rotate",
                 "name the secrets to rotate, or say --all",
-                Remedy(f"these can be rotated: {', '.join(chosen)}"),
+                Remedy(f"these can be rotated: {', '.join(choice.names)}"),
             )
         )
     if not args.yes:
-        invocation.tell([f"rotate      {name}" for name in chosen])
-        raise ChangesPending(_consent(invocation))
+        invocation.tell(format_rotation(plan, choice))
+        raise ChangesPending(_rotation_consent(args, plan.deployment))
     with invocation.open_ports() as ports:
         consent = Consent(take_over=args.take_over)
-        report = _drain(invocation, ports, pipeline.rotate(invocation.job, ports, consent, chosen))
+        run = pipeline.rotate(invocation.job, ports, consent, args.names)
+        report = _drain(invocation, ports, run)
     return _finish(invocation, report)
+
+
+def _rotation_consent(args: argparse.Namespace, deployment: str) -> Problem:
+    """Asks for consent with the very command that was given, and the word that it lacked."""
+    words = ["devplat-install", "rotate"]
+    words += ["--unattended"] if args.unattended else []
+    words += ["--answers", args.answers] if args.answers else []
+    for setting in args.settings or ():
+        words += ["--set", setting]
+    words += ["--run-dir", args.run_dir] if args.run_dir else []
+    words += ["--take-over"] if args.take_over else []
+    words += ["--yes", *(args.names or ["--all"])]
+    return Problem(
+        "consent.missing",
+        "secrets would get new values and services be restarted, and nobody has consented to it;"
+        " nothing was changed",
+        Remedy("read what would be done, then run again with --yes", (shlex.join(words),)),
+        where=deployment,
+    )
 
 
 def _status(args: argparse.Namespace) -> ExitCode:
@@ -227,12 +251,24 @@ def _drain(invocation: Invocation, ports: Ports, run: Run[T]) -> T:
             print(f"the log {log.path} ended early: {log.failure.strerror}", file=sys.stderr)
 
 
-def _finish(invocation: Invocation, report: Report) -> ExitCode:
+def _finish(invocation: Invocation, report: Report, server: ServerPorts | None = None) -> ExitCode:
+    """Keep and print what came out; with it the runbook of a secret server that has been set up."""
     path = invocation.workspace.save_report(report)
     invocation.workspace.record_timings(report)
     invocation.tell(text.format_summary(report))
     invocation.tell([f"report      {path}"])
+    if server is not None and server.custody.access() is not None:
+        invocation.tell([f"runbook     {_write_runbook(invocation, server)}"])
     return report.exit_code
+
+
+def _write_runbook(invocation: Invocation, server: ServerPorts) -> Path:
+    stacks = load_stacks()
+    environment = load_templates(stacks.root, stacks.catalog).environment
+    run_dir = str(invocation.workspace.root.resolve())
+    shares = server.custody.handed_over()
+    content = format_runbook(invocation.job.plan, shares, run_dir, environment)
+    return invocation.workspace.save_runbook(invocation.redactor.redact(content))
 
 
 def _refuse_other_plan(args: argparse.Namespace, drafted: Proposal) -> None:

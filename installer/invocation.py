@@ -5,24 +5,27 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from installer import drawing, reading, wiring
 from installer.adapters.clock import SystemClock
 from installer.adapters.identity import is_gone, make_owner
+from installer.core.answers import Answers
+from installer.core.answers_choices import TlsFiles
 from installer.core.draft import dump
 from installer.core.events import Event, Stamped, map_text
 from installer.core.redaction import Redactor
+from installer.core.secretrefs import SecretSource
 from installer.job import Job
-from installer.keeping import reference_stores
 from installer.output.jsonl import format_line
 from installer.output.text import Narrator
 from installer.ports import Ports
 from installer.secret_reader import SecretReader
 from installer.stacks import load_stacks
+from installer.store_access import StoreAccess
 from installer.workspace import Workspace, default_root
 
 
@@ -35,6 +38,7 @@ class Invocation:
     workspace: Workspace
     redactor: Redactor
     reader: SecretReader
+    access: StoreAccess
     narrator: Callable[[Stamped], None]
 
     @classmethod
@@ -61,16 +65,24 @@ class Invocation:
         drawn = drawing.draw_up(answers, warnings, stacks, owner, is_gone)
         job = replace(drawn, redact=redactor.redact)
         reader = SecretReader(redactor, may_ask=reading.may_ask(args))
-        reader.read_from(reference_stores(answers, reader))
-        wiring.check_provided_files(job, reader)
+        access = StoreAccess(answers, reader)
+        reader.read_from(access.fetchers())
+        if not _needs_store(answers):  # opening the ports judges them too, with the store at hand
+            wiring.check_provided_files(job, reader)
         if not offline:
             workspace.prepare()
             workspace.save_answers(dump(answers))
-        return cls(args, job, workspace, redactor, reader, _narrator(args))
+        return cls(args, job, workspace, redactor, reader, access, _narrator(args))
 
-    def open_ports(self) -> AbstractContextManager[Ports]:
-        """Connect to the target and open the store."""
-        return wiring.open_ports(self.job, self.workspace, self.redactor, self.reader)
+    @contextmanager
+    def open_ports(self) -> Iterator[Ports]:
+        """Open the store and connect to the target; a login made for this run ends with it.
+
+        Raises: as `wiring.open_ports`.
+        """
+        given = (self.job, self.workspace, self.redactor, self.reader, self.access)
+        with closing(self.access), wiring.open_ports(*given) as ports:
+            yield ports
 
     def redact_event(self, event: Event) -> Event:
         """The event without a secret."""
@@ -82,6 +94,16 @@ class Invocation:
         stream = sys.stderr if self.args.log_format == "json" else sys.stdout
         for line in lines:
             print(self.redactor.redact(line), file=stream)
+
+
+def _needs_store(answers: Answers) -> bool:
+    """Whether the provided certificate files cannot be read without asking a store."""
+    tls = answers.tls
+    return (
+        isinstance(tls, TlsFiles)
+        and tls.key_passphrase is not None
+        and (tls.key_passphrase.source in (SecretSource.VAULT, SecretSource.AWS))
+    )
 
 
 def _narrator(args: argparse.Namespace) -> Callable[[Stamped], None]:

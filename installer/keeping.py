@@ -1,39 +1,34 @@
 """Opens the secret store that the answers name, and what a server of the platform needs besides.
 
-Nothing is asked of a server before it is used: a platform that is about to be installed has none.
+A store of somebody else is asked at once, before anything is contacted or written. The platform's
+own server is not asked before it is used: a platform that is about to be installed has none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from installer.adapters.custody import LocalCustody
 from installer.adapters.filestore import FileStore, create_store
 from installer.adapters.filestore import open_store as open_file
 from installer.adapters.internal_store import InternalStore
 from installer.adapters.issuers import PrivateAuthority
-from installer.adapters.secret_sources import Fetch
-from installer.core.answers import Answers
+from installer.adapters.snapshot_files import SnapshotFiles
 from installer.core.answers_vault import VaultAws, VaultBundled, VaultEmbedded, VaultExternal
-from installer.core.secretrefs import SecretSource
-from installer.core.secrets import Secret
+from installer.core.errors import SecretStoreError
 from installer.core.store_rules import store_prefix
 from installer.job import Job
 from installer.phases.authority import INTERNAL, find_roots
 from installer.phases.launch import active_project
 from installer.ports import Engine, Entropy, Host, SecretServer, SecretStore, ServerPorts
 from installer.secret_reader import KnownStore, SecretReader
+from installer.store_access import StoreAccess
 from installer.workspace import Workspace
-
-if TYPE_CHECKING:
-    from installer.adapters.aws_store import AwsStore
-    from installer.adapters.vault_session import Login, VaultSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +38,7 @@ class Opening:
     job: Job
     workspace: Workspace
     reader: SecretReader
+    access: StoreAccess
     host: Host
     engine: Engine
     now: Callable[[], datetime]
@@ -59,22 +55,16 @@ class Kept:
 
 @contextmanager
 def open_store(opening: Opening) -> Iterator[Kept]:
-    """The store of `vault.mode`; a login that was made for this run ends with it.
+    """The store of `vault.mode`; a login to the platform's own server ends with it.
 
     Raises:
-        SecretStoreError: it cannot be opened.
+        SecretStoreError: it cannot be opened, or would not do.
     """
     vault = opening.job.plan.answers.vault
     if isinstance(vault, VaultEmbedded):
         yield Kept(_open_file(opening, vault))
-    elif isinstance(vault, VaultAws):
-        yield Kept(_open_aws(opening.job.plan.answers, vault))
-    elif isinstance(vault, VaultExternal):
-        session = _external_session(vault, opening.reader)
-        try:
-            yield Kept(_vault_store(opening, session, vault))
-        finally:
-            session.close()
+    elif isinstance(vault, VaultAws | VaultExternal):
+        yield Kept(opening.access.open(opening.job.plan))
     else:
         bundled = _Bundled(opening, vault)
         try:
@@ -83,86 +73,10 @@ def open_store(opening: Opening) -> Iterator[Kept]:
             bundled.close()
 
 
-def reference_stores(answers: Answers, reader: SecretReader) -> Mapping[SecretSource, Fetch]:
-    """How references `vault:…` and `aws:…` of the answers are read, where the mode has a store."""
-    vault = answers.vault
-    if isinstance(vault, VaultExternal):
-
-        def fetch(path: str, key: str) -> Secret:
-            from installer.adapters.store_references import read_vault_field  # noqa: PLC0415
-
-            with closing(_external_session(vault, reader)) as session:
-                return read_vault_field(session, path, key)
-
-        return {SecretSource.VAULT: fetch}
-    if isinstance(vault, VaultAws):
-
-        def fetch_aws(name: str, key: str) -> Secret:
-            from installer.adapters.store_references import read_aws_secret  # noqa: PLC0415
-
-            return read_aws_secret(_open_aws(answers, vault), name, key)
-
-        return {SecretSource.AWS: fetch_aws}
-    return {}
-
-
 def _open_file(opening: Opening, vault: VaultEmbedded | VaultBundled) -> FileStore:
     passphrase = opening.reader.read(vault.passphrase, "vault.passphrase")
     path = opening.workspace.store
     return open_file(path, passphrase) if path.exists() else create_store(path, passphrase)
-
-
-def _open_aws(answers: Answers, vault: VaultAws) -> AwsStore:
-    from installer.adapters.aws_store import open_aws_store  # noqa: PLC0415 - an extra
-
-    return open_aws_store(
-        region=vault.region,
-        prefix=store_prefix(answers),
-        deployment=answers.deployment.name,
-        kms_key_id=vault.kms_key_id,
-        profile=vault.profile,
-        endpoint_url=vault.endpoint_url,
-    )
-
-
-def _external_session(vault: VaultExternal, reader: SecretReader) -> VaultSession:
-    from installer.adapters import vault_session as sessions  # noqa: PLC0415 - hvac is slow
-    from installer.adapters.vault_transport import Address  # noqa: PLC0415
-
-    ca_file = Path(vault.ca_file).expanduser() if vault.ca_file else None
-    address = Address(vault.addr, ca_file, vault.namespace)
-    return sessions.VaultSession(address, _external_login(vault, reader))
-
-
-def _external_login(vault: VaultExternal, reader: SecretReader) -> Login:
-    from installer.adapters import vault_session as sessions  # noqa: PLC0415
-
-    read = reader.read
-    if vault.token is not None:
-        token = vault.token
-        return sessions.TokenLogin(
-            read(token, "vault.token"), again=lambda: read(token, "vault.token")
-        )
-    if vault.role_id is not None and vault.secret_id is not None:
-        secret_id = read(vault.secret_id, "vault.secret_id")
-        return sessions.RoleLogin(vault.role_id, secret_id, vault.auth_mount or "approle")
-    if vault.jwt is None:
-        raise ValueError("the rules of the answers ask for one login")
-    jwt = vault.jwt
-    return sessions.JwtLogin(
-        vault.jwt_role or "",
-        read(jwt, "vault.jwt"),
-        vault.auth_mount or "jwt",
-        again=lambda: read(jwt, "vault.jwt"),
-    )
-
-
-def _vault_store(
-    opening: Opening, session: Any, vault: VaultBundled | VaultExternal
-) -> SecretStore:
-    from installer.adapters.vault_store import VaultStore  # noqa: PLC0415
-
-    return VaultStore(session, mount=vault.mount, prefix=store_prefix(opening.job.plan.answers))
 
 
 class _Bundled:
@@ -188,8 +102,11 @@ class _Bundled:
             ServerPorts(
                 admin=self._admin,
                 custody=custody,
-                certificates=self._authority(lambda: custody.access() is not None),
+                certificates=self._authority(
+                    lambda: custody.access() is not None or self._was_set_up_elsewhere()
+                ),
                 courier=self._courier,
+                snapshots=SnapshotFiles(self._opening.workspace.root / "snapshots"),
                 token=read(self._vault.token, "vault.token"),
                 seal_token=read(self._vault.seal_token, "vault.seal_token"),
             ),
@@ -216,16 +133,35 @@ class _Bundled:
         if manifest is None or manifest.server is None:
             raise ValueError("the plan has no secret server")
         project, tunnel = active_project(job.plan, job.layout), manifest.server.tunnel
-        has_token = self._vault.token is not None
-        roots = find_roots(
-            self._courier, self._opening.host if has_token else None, job.layout, manifest
-        )
-        return Tunnel(
-            lambda: engine.dial(project, manifest.name, tunnel), roots.decode(), manifest.name
-        )
+        roots = self._find_roots().decode()
+        return Tunnel(lambda: engine.dial(project, manifest.name, tunnel), roots, manifest.name)
+
+    def _find_roots(self) -> bytes:
+        """Roots of the server; the target's own word for them counts for who has a token."""
+        job, has_token = self._opening.job, self._vault.token is not None
+        if job.plan.server is None:
+            raise ValueError("the plan has no secret server")
+        host = self._opening.host if has_token else None
+        return find_roots(self._courier, host, job.layout, job.plan.server)
+
+    def _was_set_up_elsewhere(self) -> bool:
+        """Whether somebody with a token meets a server that this machine did not set up.
+
+        Its authority's key lies in it then; making another one would cut off all consumers.
+        """
+        begun_here = any(name.startswith(INTERNAL) for name in self._courier.names())
+        if self._vault.token is None or begun_here:
+            return False
+        try:
+            return bool(self._find_roots())
+        except SecretStoreError:
+            return False
 
     def _make_store(self) -> SecretStore:
-        return _vault_store(self._opening, self._session, self._vault)
+        from installer.adapters.vault_store import VaultStore  # noqa: PLC0415
+
+        prefix = store_prefix(self._opening.job.plan.answers)
+        return VaultStore(self._session, mount=self._vault.mount, prefix=prefix)
 
     def _make_admin(self) -> SecretServer:
         from installer.adapters.vault_server import VaultServer  # noqa: PLC0415

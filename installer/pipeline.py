@@ -41,7 +41,7 @@ from installer.core.events import (
 from installer.core.proposal import Proposal, ServerState
 from installer.core.report import Report, build
 from installer.job import Consent, Job
-from installer.phases import conflicts, deliver, launch, preflight
+from installer.phases import authority, conflicts, deliver, launch, preflight
 from installer.phases.authority import waiting_names
 from installer.phases.journal import TargetJournal, TargetLock
 from installer.phases.remote import replace_file
@@ -106,7 +106,7 @@ def rotate(job: Job, ports: Ports, consent: Consent, names: Sequence[str]) -> Ru
 def verify(job: Job, ports: Ports) -> Run[Report]:
     """Smoke tests and audits of what runs; changes nothing."""
     recorder = Recorder(ports.clock.monotonic)
-    outcome = yield from recorder.watch(_conclude(_verify(job, ports)))
+    outcome = yield from recorder.watch(_conclude(_verify_alone(job, ports)))
     return _report(job, recorder, job.audit_bundle, outcome, ports)
 
 
@@ -115,6 +115,7 @@ def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
     yield from checks.watch(preflight.preflight(job.requirements, ports, job.probe))
     deployed = yield from span("state", "read what is deployed", _read_state(job, ports))
     server = stages.observe_server(job, ports)
+    takes_login = stages.lacks_login(job, ports, server)
     known = _known_secrets(ports, server)
     if known is not None:
         conflicts.refuse_new_secrets_over_old_data(job.plan, job.layout, deployed, known)
@@ -136,6 +137,7 @@ def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
         redeliver=not known or not deliver.is_delivered(job.plan, deployed, ports, known),
         server=server,
         findings=tuple(checks.checks),
+        takes_login=takes_login,
     )
 
 
@@ -143,9 +145,11 @@ def _known_secrets(ports: Ports, server: ServerState | None) -> frozenset[str] |
     """Names that the store has, or will be given; None for a server that is shut."""
     if server in (None, ServerState.READY):
         return ports.secrets.names()
-    was_set_up = ports.server is not None and ports.server.custody.access() is not None
+    if ports.server is None:
+        return None
+    was_set_up = ports.server.custody.access() is not None or ports.server.token is not None
     is_new = server is ServerState.EMPTY or (server is ServerState.ABSENT and not was_set_up)
-    if ports.server is None or not is_new:
+    if not is_new:
         return None
     return waiting_names(ports.server.courier)  # of an installation that had them there until now
 
@@ -185,6 +189,11 @@ def _locked(
             lock.release()
 
 
+def _verify_alone(job: Job, ports: Ports) -> Run[tuple[CheckResult, ...]]:
+    stages.log_in(job, ports)
+    return (yield from _verify(job, ports))
+
+
 def _verify(job: Job, ports: Ports) -> Run[tuple[CheckResult, ...]]:
     """Every check, then one judgement.
 
@@ -205,6 +214,9 @@ def _verify(job: Job, ports: Ports) -> Run[tuple[CheckResult, ...]]:
         address=job.requirements.address,
         roots_pem=tls.roots_pem if tls else None,
         audit=job.audit_container,
+        findings=(authority.judge_certificate(plan.server, ports.server),)
+        if plan.server and ports.server
+        else (),
     )
     results = yield from span("verify", "verify", verify_stack(subject, ports))
     problems = tuple(_problem_of(r) for r in results if r.outcome is Outcome.FAIL)

@@ -12,11 +12,13 @@ from installer.ports_secrets import (
     CertificateIssuer,
     Custody,
     HandedShare,
+    KeptSnapshot,
     RoleKey,
     SealStatus,
     SecretServer,
     SecretStore,
     ServerPorts,
+    Snapshots,
 )
 
 __all__ = [
@@ -35,6 +37,7 @@ __all__ = [
     "HttpProbe",
     "HttpRequest",
     "HttpResponse",
+    "KeptSnapshot",
     "OpenPorts",
     "OutputLine",
     "Ports",
@@ -45,6 +48,7 @@ __all__ = [
     "SecretServer",
     "SecretStore",
     "ServerPorts",
+    "Snapshots",
     "Talk",
 ]
 

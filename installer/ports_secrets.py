@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from installer.core.certificates import TlsMaterial
@@ -202,6 +203,36 @@ class Custody(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class KeptSnapshot:
+    """A snapshot of the server's storage as it was kept; `size` in bytes, `digest` SHA-256 hex."""
+
+    place: str
+    size: int
+    digest: str
+
+
+class Snapshots(Protocol):
+    """Snapshots of the server's storage on this machine, the newest few.
+
+    Attributes:
+        place: Where they lie.
+    """
+
+    place: str
+
+    def keep(self, pieces: Iterable[bytes], taken: datetime) -> KeptSnapshot:
+        """Keep one durably; the oldest beyond the few are removed.
+
+        Raises `IntegrityError` when it is not whole, `LocalIoError` when it cannot be written.
+        """
+        ...
+
+    def is_intact(self, kept: KeptSnapshot) -> bool:
+        """Whether it still is as it was kept. Raises as `keep`."""
+        ...
+
+
 class CertificateIssuer(Protocol):
     """Where the edge's certificate comes from, unless the edge fetches its own.
 
@@ -235,6 +266,7 @@ class ServerPorts:
         custody: Its keys.
         certificates: Certificates of the authority inside the platform.
         courier: The sealed local store; holds what is made before the server is open.
+        snapshots: Copies of its storage on this machine.
         token: Acts instead of the installer's own login, where the answers give one.
         seal_token: For the key service that unseals it, where there is one that takes a token.
     """
@@ -243,5 +275,6 @@ class ServerPorts:
     custody: Custody
     certificates: CertificateIssuer
     courier: SecretStore
+    snapshots: Snapshots
     token: Secret | None = None
     seal_token: Secret | None = None

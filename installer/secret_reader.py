@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from installer.adapters.secret_sources import Fetch, ask_terminal, resolve_secret
-from installer.core.errors import AnswersError
+from installer.core.errors import AnswersError, SecretStoreError
 from installer.core.fields_secrets import check_secret_value
 from installer.core.redaction import Redactor
 from installer.core.secretrefs import SecretRef, SecretSource
@@ -85,7 +85,12 @@ class SecretReader:
         Raises:
             InstallError: it is not there, or not acceptable for the answer at `where`.
         """
-        value = resolve_secret(reference, where, ask=self._ask, stores=self._stores)
+        try:
+            value = resolve_secret(reference, where, ask=self._ask, stores=self._stores)
+        except SecretStoreError as error:
+            # what is wrong with a reference is told without knowing which answer has it
+            placed = (each if each.where else each.at(where) for each in error.problems)
+            raise SecretStoreError(*placed) from error
         self._redactor.add(value)
         if problems := check_secret_value(where, value):
             raise AnswersError(*problems)

@@ -1,4 +1,4 @@
-"""Which steps make up an apply and an unsealing, in order; each is asked for when its turn comes.
+"""Which steps make up an apply, an unsealing, a rotation; each is asked for when its turn comes.
 
 Later steps are made of what earlier ones brought about: with a secret server of its own the
 platform has no secret before that server is open.
@@ -6,11 +6,13 @@ platform has no secret before that server is open.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from installer.core.events import Run
 from installer.core.proposal import Proposal, ServerState
+from installer.core.rotation import choose_secrets
 from installer.core.secrets import Secret
 from installer.core.store_rules import make_store_rules
 from installer.job import Job
@@ -25,7 +27,9 @@ from installer.phases import (
     ship,
 )
 from installer.phases.agents import Agents, agent_steps, give_logins, login_step
+from installer.phases.rotation_state import Rotation
 from installer.phases.server import Server
+from installer.phases.snapshots import snapshot_step
 from installer.phases.steps import Step, relay
 from installer.phases.unsealing import refuse_unopenable, unseal_step
 from installer.ports import Ports
@@ -76,33 +80,43 @@ def rotate_steps(job: Job, ports: Ports, names: Sequence[str]) -> Iterator[Step]
         UsageError, ConflictError: a name is none, or its secret cannot be replaced.
     """
     plan = job.plan
-    chosen = rotation.choose_secrets(plan, tuple(names))
+    choice = choose_secrets(plan, names)
     if ports.server is not None:
         opened = _server(job, ports)
         yield unseal_step(opened)
         opened.log_in()
-    work = rotation.Rotation(
+    project = launch.active_project(plan, job.layout)
+    active = launch.activate_step(ports.host, ports.engine, project, job.bundle, None)
+    work = Rotation(
         plan=plan,
-        project=launch.active_project(plan, job.layout),
+        project=project,
         engine=ports.engine,
         store=ports.secrets,
+        clock=ports.clock,
         entropy=ports.entropy,
-        names=chosen,
-        deliver=lambda: _redeliver(job, ports, work),
-        digests=lambda paths: deliver.read_digests(plan, job.layout, ports, paths),
+        names=choice.names,
+        deliver=partial(_redeliver, job, ports),
+        digests=partial(deliver.read_digests, plan, job.layout, ports),
+        is_current=active.check,
     )
-    yield from rotation.rotation_steps(work)
+    yield from rotation.rotation_steps(work, choice)
+    if ports.server is not None:
+        yield snapshot_step(_server(job, ports))
 
 
-def _redeliver(job: Job, ports: Ports, work: rotation.Rotation) -> Run[None]:
-    """The files of what is rotated, anew: by agents that log in again, or by the installer."""
+def _redeliver(job: Job, ports: Ports, files: Mapping[str, Secret]) -> Run[None]:
+    """These files, anew: by their agents, which log in again, or by the installer."""
     if ports.server is None:
-        files = deliver.secret_files(job.plan, _values(job, ports))
-        yield from ship.secrets_step(ports.host, job.layout, files).do()
+        owned = {
+            path: ship.SecretFile(
+                content.reveal().encode(), job.plan.manifest(path.partition("/")[0]).user
+            )
+            for path, content in files.items()
+        }
+        yield from ship.secrets_step(ports.host, job.layout, owned, alone=False).do()
         return
     agents = replace(_agents(job, ports), bundle=None)
-    consumers = {path.partition("/")[0] for path in work.stale_files()}
-    names = sorted(job.plan.agents[consumer] for consumer in consumers)
+    names = sorted({job.plan.agents[path.partition("/")[0]] for path in files})
     if not names:  # a compose command without a service means all of them
         return
     yield from relay("rotate.deliver", ports.engine.restart(agents.project, names))
@@ -122,6 +136,21 @@ def observe_server(job: Job, ports: Ports) -> ServerState | None:
     if state is ServerState.READY:
         opened.log_in()
     return state
+
+
+def log_in(job: Job, ports: Ports) -> None:
+    """For a run that only looks: log in to the platform's own secret server, if it has one.
+
+    Raises:
+        SecretStoreError: it does not answer, is sealed, or takes no login of ours.
+    """
+    if ports.server is not None:
+        _server(job, ports).log_in()
+
+
+def lacks_login(job: Job, ports: Ports, state: ServerState | None) -> bool:
+    """Whether an open server was logged in to with a token only, for want of a login of our own."""
+    return state is ServerState.READY and not _server(job, ports).has_login()
 
 
 def _server_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
@@ -149,6 +178,7 @@ def _server_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
     yield deliver.edge_step(plan, ports)
     yield ceremony.close_step(opened)
     yield from agent_steps(_agents(job, ports))
+    yield snapshot_step(opened)
 
 
 def _values(job: Job, ports: Ports) -> dict[str, Secret]:

@@ -23,12 +23,13 @@ from installer.job import Job
 from installer.keeping import Opening, open_store
 from installer.ports import CertificateIssuer, Ports, SecretStore
 from installer.secret_reader import KnownStore, SecretReader
+from installer.store_access import StoreAccess
 from installer.workspace import Workspace
 
 
 @contextmanager
 def open_ports(
-    job: Job, workspace: Workspace, redactor: Redactor, reader: SecretReader
+    job: Job, workspace: Workspace, redactor: Redactor, reader: SecretReader, access: StoreAccess
 ) -> Iterator[Ports]:
     """Open everything a run needs, the connection last; close it whatever happens.
 
@@ -38,7 +39,7 @@ def open_ports(
     answers, clock = job.plan.answers, SystemClock()
     host = SshHost(_ssh_target(answers, reader))
     engine = ComposeEngine(host, login=_registry_login(answers, reader))
-    opening = Opening(job, workspace, reader, host, engine, clock.now, os.urandom)
+    opening = Opening(job, workspace, reader, access, host, engine, clock.now, os.urandom)
     with ExitStack() as stack:
         stack.callback(host.close)
         kept = stack.enter_context(open_store(opening))

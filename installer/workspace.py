@@ -62,6 +62,10 @@ class Workspace:
         self._replace(self.run_dir / "report.json", document + "\n")
         return self._replace(self.run_dir / "report.md", format_report(report))
 
+    def save_runbook(self, text: str) -> Path:
+        """Keep the runbook beside the answers; a later run replaces it."""
+        return self._replace(self.root / "runbook.md", text)
+
     def medians(self) -> Mapping[str, float]:
         """Step → median seconds of earlier runs; empty when there is no record."""
         try:

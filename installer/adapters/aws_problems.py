@@ -29,6 +29,7 @@ from botocore.exceptions import (
 )
 
 from installer.core.errors import Problem, Remedy, SecretStoreError
+from installer.core.store_grants import partition_of
 
 _NO_CREDENTIALS = (
     CredentialRetrievalError,
@@ -43,6 +44,8 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOpera
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _UNKNOWN_KEY = frozenset(
     {
+        "401",  # a refusal without a code of the service, of an endpoint or a proxy before it
+        "403",
         "IncompleteSignature",
         "InvalidClientTokenId",
         "InvalidSignatureException",
@@ -218,7 +221,9 @@ def _refusal(error: ClientError, attempt: Attempt) -> Problem:
 
 
 def _denied(attempt: Attempt) -> Problem:
-    resource = f"arn:aws:secretsmanager:{attempt.region}:*:secret:{attempt.resource}-*"
+    begin = f"arn:{partition_of(attempt.region)}:secretsmanager:{attempt.region}:*:secret:"
+    given = attempt.resource
+    resource = given if given.startswith("arn:") else f"{begin}{given}-*"
     listing = attempt.action.endswith("ListSecrets")
     statement: Mapping[str, str] = {
         "Effect": "Allow",

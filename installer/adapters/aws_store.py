@@ -80,6 +80,8 @@ def open_aws_store(
                 retries={"mode": "standard", "total_max_attempts": 5},
                 connect_timeout=10,
                 read_timeout=30,
+                # values in clear stay on this machine, whatever its proxy would do with them
+                proxies={} if (endpoint_url or "").startswith("http:") else None,
             ),
         )
     except (BotoCoreError, ValueError) as error:
@@ -177,7 +179,7 @@ class AwsStore:
                 return
         # The service deletes in the background, and refuses the name until it has.
         for _ in range(_SETTLES):
-            if self._describe(name) is None:
+            if self._describe(self._id(name)) is None:
                 return
             self._sleep(_SETTLE_S)
 
@@ -195,7 +197,7 @@ class AwsStore:
             except self._client.exceptions.ResourceNotFoundException:
                 return None
             except self._client.exceptions.InvalidRequestException:
-                self._refuse_scheduled(name)
+                self._refuse_scheduled(self._id(name))
                 raise
         return _parse(answer, self._id(name))
 
@@ -215,7 +217,7 @@ class AwsStore:
             except self._client.exceptions.ResourceExistsException:
                 return False
             except self._client.exceptions.InvalidRequestException:
-                self._refuse_scheduled(spec.name)
+                self._refuse_scheduled(self._id(spec.name))
                 raise
         return True
 
@@ -232,7 +234,7 @@ class AwsStore:
             except self._client.exceptions.ResourceExistsException:
                 return False
             except self._client.exceptions.InvalidRequestException:
-                self._refuse_scheduled(spec.name)
+                self._refuse_scheduled(self._id(spec.name))
                 raise
         return True
 
@@ -272,27 +274,32 @@ class AwsStore:
             found = self._read(name)
         return found
 
-    def _refuse_scheduled(self, name: str) -> None:
-        described = self._describe(name)
+    def _refuse_scheduled(self, full_name: str) -> None:
+        described = self._describe(full_name)
         when = described.get("DeletedDate") if described else None
         if described is not None and when is not None:
             region = self._client.meta.region_name
-            raise SecretStoreError(
-                scheduled_for_deletion(self._id(name), region, f"{when:%Y-%m-%d}")
-            )
+            raise SecretStoreError(scheduled_for_deletion(full_name, region, f"{when:%Y-%m-%d}"))
 
     def read_text(self, full_name: str) -> str | None:
-        """The text of any secret of the account, by its name or ARN; None when there is none."""
+        """The text of any secret of the account, by its name or ARN; None when there is none.
+
+        Raises:
+            SecretStoreError: `vault.deleted`, its deletion is scheduled; others.
+        """
         with self._attempt("GetSecretValue", full_name):
             try:
                 return self._client.get_secret_value(SecretId=full_name).get("SecretString")
             except self._client.exceptions.ResourceNotFoundException:
                 return None
+            except self._client.exceptions.InvalidRequestException:
+                self._refuse_scheduled(full_name)
+                raise
 
-    def _describe(self, name: str) -> dict[str, Any] | None:
-        with self._attempt("DescribeSecret", self._id(name)):
+    def _describe(self, full_name: str) -> dict[str, Any] | None:
+        with self._attempt("DescribeSecret", full_name):
             try:
-                return dict(self._client.describe_secret(SecretId=self._id(name)))
+                return dict(self._client.describe_secret(SecretId=full_name))
             except self._client.exceptions.ResourceNotFoundException:
                 return None
 

@@ -43,6 +43,11 @@ def require_kv2(session: VaultSession, mount: str, below: str) -> None:
         _probe(session, mount, below)
 
 
+def is_kv(found: Mount) -> bool:
+    """Whether it is a key/value engine, of any version."""
+    return found.kind in _KV
+
+
 def check_kv2(found: Mount, mount: str) -> None:
     """Judge what is at `mount`.
 
@@ -52,7 +57,7 @@ def check_kv2(found: Mount, mount: str) -> None:
     if found.path != mount:
         why = f"the path belongs to the mount {found.path}"
         raise SecretStoreError(no_mount(mount, why))
-    if found.kind not in _KV:
+    if not is_kv(found):
         raise SecretStoreError(no_mount(mount, f"it holds an engine of type {found.kind}"))
     if found.version != "2":
         raise SecretStoreError(old_kv(mount, found.version))

@@ -114,7 +114,10 @@ def sealed(name: ServerName) -> Problem:
     if name.bundled:
         remedy = Remedy("unseal it with the shares of its custodians", ("devplat-install unseal",))
     else:
-        remedy = Remedy("have its operators unseal it, then run again; nothing was written")
+        remedy = Remedy(
+            "have its operators unseal it with as many key shares as its threshold asks for, then"
+            " run again; nothing was written"
+        )
     return Problem(
         "vault.sealed", f"the secret server {name.text} is sealed", remedy, where=name.where
     )

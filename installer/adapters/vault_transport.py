@@ -28,6 +28,7 @@ from installer.adapters.vault_problems import (
 )
 from installer.adapters.vault_tunnel import TIMEOUT_S, TunnelAdapter
 from installer.core.errors import SecretStoreError
+from installer.core.fields_hosts import is_loopback
 from installer.ports import ByteStream
 
 _SECONDS = re.compile(r"\d{1,6}", re.ASCII)
@@ -56,11 +57,13 @@ class Address:
         url: `https://host[:port]`.
         ca_file: PEM file with the only CA that is trusted; the system's CAs when None.
         namespace: Sent with every request (Vault Enterprise, OpenBao).
+        plain_here: Take `http://` to a loopback address of this machine, which was confirmed.
     """
 
     url: str
     ca_file: Path | None = None
     namespace: str | None = None
+    plain_here: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,9 @@ class VaultHttp(requests.Session):
             self.mount("https://", TunnelAdapter(link.dial, context, link.server_name))
         else:
             self.base_url = link.url.rstrip("/")
-            if urlsplit(link.url).scheme != "https":
+            if link.plain_here and _is_plain_here(link.url):
+                self.trust_env = False  # a proxy would carry the token off this machine
+            elif urlsplit(link.url).scheme != "https":
                 raise SecretStoreError(plain_address(self.server))
             if link.ca_file is not None:
                 _check_ca_file(link.ca_file)
@@ -217,6 +222,12 @@ def _wait_s(answer: requests.Response) -> float:
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
+
+
+def _is_plain_here(url: str) -> bool:
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    return parts.scheme == "http" and (host == "localhost" or is_loopback(host))
 
 
 def _tunnel_context(link: Tunnel, server: ServerName) -> ssl.SSLContext:

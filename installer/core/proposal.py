@@ -33,6 +33,7 @@ class Proposal:
         redeliver: Whether secret files on the target are missing or differ.
         server: How far the platform's own secret server is; None when it has none.
         findings: Preflight results, and the audit of the bundle.
+        takes_login: Whether this machine gets a login of its own to that server, for want of one.
     """
 
     plan: Plan
@@ -44,6 +45,7 @@ class Proposal:
     redeliver: bool
     server: ServerState | None
     findings: tuple[CheckResult, ...]
+    takes_login: bool = False
 
     @property
     def is_noop(self) -> bool:
@@ -53,6 +55,7 @@ class Proposal:
             or self.services
             or self.new_secrets
             or self.redeliver
+            or self.takes_login
             or self.deployed.edited
             or self.deployed.release != self.bundle.release
             or self.deployed.verified != self.bundle.release

@@ -120,6 +120,11 @@ def external_policy(mount: str, prefix: str) -> str:
     return _text((*_kv_rules(mount, prefix), *_OWN_TOKEN))
 
 
+def reading_policy(paths: Iterable[str]) -> str:
+    """HCL that lets these paths be read."""
+    return _text((path, ("read",)) for path in paths)
+
+
 def _consumer_policy(mount: str, prefix: str, names: tuple[str, ...]) -> str:
     rules = [(f"{mount}/data/{prefix}/{name}", ("read",)) for name in names]
     # a server refuses an empty policy

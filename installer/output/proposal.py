@@ -42,6 +42,8 @@ def format_proposal(proposal: Proposal, facts: Mapping[str, str]) -> Iterator[st
 def _format_state(proposal: Proposal) -> Iterator[str]:
     if proposal.server not in (None, ServerState.READY):
         yield f"~ the secret server is {proposal.server}; it will be opened"
+    if proposal.takes_login:
+        yield "+ this machine gets a login of its own to the secret server"
     if proposal.redeliver and not proposal.new_secrets:
         yield "~ secret files are delivered again"
     if proposal.deployed.release == proposal.bundle.release != proposal.deployed.verified:

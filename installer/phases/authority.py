@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from installer.core.errors import IntegrityError, Problem, Remedy, SecretStoreError
-from installer.core.events import Run
+from installer.core.events import CheckResult, Outcome, Run
 from installer.core.layout import Layout
 from installer.core.manifest import ServiceManifest
 from installer.core.secrets import Secret, SecretKind, SecretSpec
@@ -43,7 +43,10 @@ def read_roots(courier: SecretStore) -> bytes:
             Problem(
                 "vault.no_access",
                 "the store in the run directory knows nothing of this platform's secret server",
-                Remedy("run where the run directory of its installation is"),
+                Remedy(
+                    "run where the run directory of its installation is; or, where that is lost,"
+                    " give in vault.token a token for the server, and this machine gets a login"
+                ),
                 where="vault.passphrase",
             )
         )
@@ -113,6 +116,22 @@ def certificate_step(
     return Step(
         "vault.certificate", "certificate of the secret server", is_there, deliver, is_there
     )
+
+
+def judge_certificate(server: ServiceManifest, ports: ServerPorts) -> CheckResult:
+    """Whether the server's certificate is good for a while; an `apply` renews it in time."""
+    title = "the secret server's certificate is not due for renewal"
+    material = ports.certificates.current((server.name, *_ADDRESSES))
+    if material is None:
+        problem = Problem(
+            "vault.certificate_due",
+            "the secret server's certificate is due for renewal",
+            Remedy("have it renewed", ("devplat-install apply --yes",)),
+            where=server.name,
+        )
+        return CheckResult("vault.certificate", title, Outcome.WARN, server.name, problem=problem)
+    ends = material.facts[0].not_after.isoformat(timespec="minutes")
+    return CheckResult("vault.certificate", title, Outcome.PASS, server.name, found=f"until {ends}")
 
 
 def seal_step(host: Host, layout: Layout, server: ServiceManifest, ports: ServerPorts) -> Step:

@@ -106,11 +106,11 @@ def _configure_step(server: Server) -> Step:
 
     def is_configured() -> bool:
         server.log_in()
-        return custody.access() is not None and not admin.lacks(rules)
+        return custody.access() is not None and not admin.lacks(rules) and server.has_login()
 
     def configure() -> Run[None]:
         admin.configure(rules)
-        if custody.access() is None:
+        if not server.has_login():
             key = admin.issue(installer_role(server.plan.deployment), wrap_s=None)
             custody.keep_access(key)
             admin.log_in_as(key)

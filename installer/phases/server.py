@@ -98,20 +98,40 @@ class Server:
         return next((data for data in found if data and data.strip()), None)
 
     def log_in(self) -> None:
-        """As the installer's own machine; as root only before that login exists.
+        """With the token of the answers where there is one, else as the installer's own machine.
+
+        As root only before that login exists.
 
         Raises:
-            SecretStoreError: `vault.foreign`, there is neither.
+            SecretStoreError: `vault.foreign`, there is none of them.
         """
         access = self.ports.custody.access()
-        if access is not None:
-            self.ports.admin.log_in_as(access)
-        elif self.ports.token is not None:
+        if self.ports.token is not None:
             self.ports.admin.log_in(self.ports.token)
+        elif access is not None:
+            self.ports.admin.log_in_as(access)
         elif (keys := self.keys()) is not None:
             self.ports.admin.log_in(keys[0])
         else:
             raise SecretStoreError(foreign_problem(self.manifest.name))
+
+    def has_login(self) -> bool:
+        """Whether the installer's own login is kept and good; it is used from now on then.
+
+        Raises:
+            SecretStoreError: the server does not answer.
+        """
+        access, token = self.ports.custody.access(), self.ports.token
+        if access is None or token is None:
+            return access is not None  # without a token it is in use already
+        try:
+            self.ports.admin.log_in_as(access)
+        except SecretStoreError as error:
+            if error.problems[0].code != "vault.token_refused":
+                raise
+            self.ports.admin.log_in(token)
+            return False
+        return True
 
     def forget(self) -> None:
         """Drop what was read of the answer."""

@@ -145,18 +145,22 @@ def data_step(host: Host, layout: Layout, wanted: Mapping[str, str]) -> Step:
     return Step("ship.data", "prepare data directories", are_there, make, are_there)
 
 
-def secrets_step(host: Host, layout: Layout, files: Mapping[str, SecretFile]) -> Step:
-    """The secret files lie on a tmpfs, each readable by its consumer alone, and nothing else does.
+def secrets_step(
+    host: Host, layout: Layout, files: Mapping[str, SecretFile], *, alone: bool = True
+) -> Step:
+    """The secret files lie on a tmpfs, each readable by its consumer alone.
 
     Args:
         files: `<service>/<file>` → content and owner.
+        alone: Nothing else lies there; without it, files beside these are left as they are.
     """
     root = quote(layout.secrets)
     wanted = {path: file.facts for path, file in files.items()}
 
     def are_delivered() -> bool:
         found = _read_secrets(host, root)
-        return found.secrets_on_tmpfs and found.secrets == wanted
+        there = found.secrets if alone else {p: f for p, f in found.secrets.items() if p in wanted}
+        return found.secrets_on_tmpfs and there == wanted
 
     def deliver() -> Run[None]:
         data = pack(
@@ -179,7 +183,7 @@ def secrets_step(host: Host, layout: Layout, files: Mapping[str, SecretFile]) ->
             stdin=pieces(data),
         )
         stale = sorted(_read_secrets(host, root).secrets.keys() - wanted.keys())
-        if stale:
+        if alone and stale:
             run_root(host, f"cd {root}\nrm -f -- {' '.join(map(quote, stale))}")
         return no_effect()
 

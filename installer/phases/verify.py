@@ -34,6 +34,8 @@ class Subject:
     address: str
     roots_pem: bytes | None
     audit: Audit
+    findings: tuple[CheckResult, ...] = ()
+    """Of what the services cannot show."""
 
 
 def verify(subject: Subject, ports: Ports) -> Run[tuple[CheckResult, ...]]:
@@ -41,6 +43,7 @@ def verify(subject: Subject, ports: Ports) -> Run[tuple[CheckResult, ...]]:
     results: list[CheckResult] = []
     containers = {c.service: c for c in ports.engine.containers(subject.project)}
     for source in (
+        iter(subject.findings),
         _check_containers(subject, containers),
         _audit_containers(subject, containers, ports),
         _check_edge(subject, ports),

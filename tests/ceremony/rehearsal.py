@@ -25,6 +25,7 @@ from installer.adapters.filestore import create_store, open_store
 from installer.adapters.internal_store import InternalStore
 from installer.adapters.issuers import PrivateAuthority
 from installer.adapters.local import LocalHost
+from installer.adapters.snapshot_files import SnapshotFiles
 from installer.adapters.vault_server import VaultServer
 from installer.adapters.vault_session import VaultSession
 from installer.adapters.vault_store import VaultStore
@@ -173,6 +174,7 @@ def set_up(rehearsal: Rehearsal, **changed: Any) -> Stage:
         custody=custody,
         certificates=PrivateAuthority(internal, domain="vault", **common),
         courier=courier,
+        snapshots=SnapshotFiles(rehearsal.folder / "run" / "snapshots"),
     )
     ports = Ports(
         host=host,

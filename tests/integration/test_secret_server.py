@@ -11,9 +11,10 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from installer.adapters.filestore import open_store
 from installer.core.redaction import find_secrets
 from installer.core.secrets import Secret
-from tests.integration.operator import REHEARSAL, WAIVED, make_operator
+from tests.integration.operator import PASSPHRASE, REHEARSAL, WAIVED, Operator, make_operator
 
 pytestmark = pytest.mark.engine
 PEOPLE = {name: pyrage.x25519.Identity.generate() for name in ("ada", "ben", "cleo")}
@@ -144,6 +145,46 @@ def test_a_restarted_agent_disturbs_nobody_and_gets_a_new_login(installed, opera
     done = operator.install()
     assert done.returncode == 0, done.stderr[-2000:]
     assert module_host.ssh("docker inspect -f {{.State.StartedAt}} trial-coder-1") == started
+
+
+def token_of(operator, host):
+    """A token of the installer's own policy, from the login that the first machine keeps."""
+    courier = open_store(operator.run_dir / "secrets.store", Secret(PASSPHRASE))
+    kept = json.loads(courier.get("vault-access").reveal())
+    login = json.dumps({"role_id": kept["role_id"], "secret_id": kept["secret_id"]})
+    curl = "curl -sS --cacert /var/lib/devplat/vault/tls/ca.pem --connect-to vault::"
+    address = host.ssh(
+        "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}' trial-vault-1"
+    ).split()[0]
+    answer = host.ssh(
+        f"echo '{login}' | sudo {curl}{address}:8200 -d @- https://vault:8200/v1/auth/approle/login"
+    )
+    return json.loads(answer)["auth"]["client_token"]
+
+
+def test_on_another_machine_a_token_is_enough_to_go_on(installed, operator, module_host):
+    """Break glass: the roots come from the target, and a login of its own is kept there."""
+    vault = {**operator.answers["vault"], "token": "env:BREAK_GLASS"}
+    other = Operator(operator.folder / "elsewhere", {**operator.answers, "vault": vault})
+    other.folder.mkdir()
+    done = other.run("plan", "--unattended", "--set=vault.token=env:NOT_SET")
+    assert done.returncode == 3, done.stderr
+    other.environment = {"BREAK_GLASS": token_of(operator, module_host)}
+    before = values_of(module_host)
+    done = other.install()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert values_of(module_host) == before
+    changed = {s["step"] for s in other.reports()[-1]["steps"] if s["changed"]}
+    assert "vault.configure" in changed
+    assert changed.isdisjoint({"vault.certificate", "vault.initialise", "vault.move", "release"})
+
+    del other.answers["vault"]["token"], other.environment["BREAK_GLASS"]
+    done = other.install()
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "no changes" in done.stdout
+    done = operator.install()
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "no changes" in done.stdout
 
 
 def test_a_rotated_password_is_in_use_and_the_old_one_is_dead(installed, operator, module_host):

@@ -186,7 +186,7 @@ def read_secrets(host):
         if re.fullmatch(r"[A-Za-z0-9_-]{32,}\n?", text):
             found[name] = Secret(text.strip())
     url = host.ssh("sudo cat /opt/devplat/secrets/coder/CODER_PG_CONNECTION_URL")
-    found["db"] = Secret(re.search(r"coder:([^@]+)@", url)[1])
+    found["db"] = Secret(re.search(r"coder_[0-9a-f]{8}:([^@]+)@", url)[1])
     return found
 
 

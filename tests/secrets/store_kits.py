@@ -19,10 +19,11 @@ from typing import Any, Protocol
 from installer.adapters.filestore import create_store, open_store
 from installer.core.secrets import Secret
 from installer.ports import SecretStore
+from tests.contract.vault.servers import KINDS as SERVER_KINDS
 from tests.contract.vault.servers import VaultServer
 from tests.secrets.stores import PASSPHRASE, ROOT
 
-KINDS = ("file", "vault stand-in", "vault real", "aws")
+KINDS = ("file", "aws", *(f"vault {kind}" for kind in SERVER_KINDS))
 REGION = "eu-central-1"
 AWS_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
