@@ -1,6 +1,6 @@
 """What a rotation works with, and how far it is: told by the store alone.
 
-So a killed run can be continued from anywhere. Holds what the steps and the step back share; decides
+So a killed run can be continued from anywhere. Holds what steps and step back share; decides
 nothing.
 """
 

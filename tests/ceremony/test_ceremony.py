@@ -248,9 +248,7 @@ def test_another_key_service_opens_the_server_and_the_shares_are_for_recovery(
 ):
     """Auto-unseal by transit: open again after a restart, without a share."""
     if vault_program.kind != "real":
-        pytest.skip(
-            "the stand-in has Shamir's seal only; DEVPLAT_TEST_VAULT_BIN is not set"
-        )
+        pytest.skip("the stand-in has Shamir's seal only; DEVPLAT_TEST_VAULT_BIN is not set")
     keeper = launch_vault().initialise()
     assert keeper.ask("POST", "sys/mounts/transit", {"type": "transit"}).status == 204
     assert keeper.ask("POST", "transit/keys/unseal", {}).status in (200, 204)

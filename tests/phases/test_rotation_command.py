@@ -1,4 +1,4 @@
-"""`rotate` without consent: what it shows, the command it gives to repeat, and its refusals. SE-20."""
+"""SE-20: `rotate` without consent: what it shows, the command to repeat, and its refusals."""
 
 from __future__ import annotations
 
