@@ -1,0 +1,127 @@
+"""Which tests cover which numbers of the catalogue, for secrets and for the faults of the store.
+
+`pytest -s tests/acceptance/test_coverage.py` shows the whole table. A number is covered where a
+test's name, its docstring, its parameters or the docstring of its module have it.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+HERE = Path(__file__).parent
+TESTS = HERE.parent
+ELSEWHERE = {
+    "SE-06": "there is no screen yet; it comes with the wizard",
+    "SE-23": "best effort in a managed language: values live as long as the process, whose memory"
+    " nobody else reads (SE-10); DESIGN.md says so",
+}
+"""Numbers without a test, and why."""
+PARTLY = {
+    "SE-19": "the log is kept from filling and the server refuses without one; the alert before"
+    " that comes with monitoring",
+    "SE-26": "snapshots of the secret server; backups of everything else come with the backup job",
+}
+"""Numbers that the named tests cover in part, and what is left."""
+NUMBER = re.compile(r"(?<![A-Za-z])(SE|F)[-_](\d{2,3})(?:\.\.(?:\1[-_])?(\d{2,3}))?", re.IGNORECASE)
+
+
+def wanted() -> dict[str, str]:
+    """Number → statement: all of the secrets, and the faults F-049 to F-058."""
+    secrets = yaml.safe_load((HERE / "secrets.yaml").read_text())["assertions"]
+    faults = yaml.safe_load((HERE / "faults.yaml").read_text())["cases"]
+    ours = {f"F-{number:03}" for number in range(49, 59)}
+    return {
+        **{item["id"]: item["statement"] for item in secrets},
+        **{item["id"]: item["title"] for item in faults if item["id"] in ours},
+    }
+
+
+def numbers_in(text: str) -> Iterator[str]:
+    """`SE-01`, `se_01`, and each of `SE-01..SE-05`."""
+    for kind, first, last in NUMBER.findall(text):
+        width = len(first)
+        for number in range(int(first), int(last or first) + 1):
+            yield f"{kind.upper()}-{number:0{width}}"
+
+
+def cited_by(source: str) -> dict[str, set[str]]:
+    """Number → the tests of one module that name it; `""` stands for the module's docstring."""
+    tree = ast.parse(source)
+    found: dict[str, set[str]] = {}
+    for number in numbers_in(ast.get_docstring(tree) or ""):
+        found.setdefault(number, set()).add("")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            marks = " ".join(ast.unparse(mark) for mark in node.decorator_list)
+            for number in numbers_in(f"{node.name} {ast.get_docstring(node) or ''} {marks}"):
+                found.setdefault(number, set()).add(node.name)
+    return found
+
+
+@pytest.fixture(scope="module")
+def covered() -> dict[str, list[str]]:
+    """Number → `<file>::<test>`, sorted."""
+    table: dict[str, list[str]] = {}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        source = path.read_text()
+        if path == Path(__file__) or "def test_" not in source:
+            continue
+        place = path.relative_to(TESTS)
+        for number, names in cited_by(source).items():
+            table.setdefault(number, []).extend(f"{place}::{name}" for name in sorted(names))
+    return table
+
+
+def uncovered(numbers: dict[str, str], covered: dict[str, list[str]]) -> list[str]:
+    """Numbers that neither a test nor a reason stands for."""
+    return [n for n in numbers if not covered.get(n) and n not in ELSEWHERE]
+
+
+def format_table(numbers: dict[str, str], covered: dict[str, list[str]]) -> Iterator[str]:
+    for number, statement in numbers.items():
+        yield f"{number}  {statement}"
+        yield from (f"       {test}" for test in covered.get(number, ()))
+        if reason := ELSEWHERE.get(number) or PARTLY.get(number):
+            yield f"       not here: {reason}"
+
+
+def test_every_number_has_a_test_or_a_reason(covered):
+    numbers = wanted()
+    print("\n" + "\n".join(format_table(numbers, covered)))
+    assert len(numbers) == 38
+    assert uncovered(numbers, covered) == []
+
+
+def test_a_reason_stands_only_for_what_has_no_test(covered):
+    numbers = wanted()
+    assert set(ELSEWHERE) | set(PARTLY) <= set(numbers)
+    assert [n for n in ELSEWHERE if covered.get(n)] == []
+    assert [n for n in PARTLY if not covered.get(n)] == []
+    assert len(ELSEWHERE) <= 2
+
+
+def test_a_number_without_a_test_is_noticed(covered):
+    numbers = {**wanted(), "SE-99": "a new one"}
+    assert uncovered(numbers, covered) == ["SE-99"]
+    assert "SE-99  a new one" in list(format_table(numbers, covered))
+
+
+def test_a_number_is_read_wherever_it_may_stand():
+    source = (
+        '"""Covers SE-01..SE-03 and F-049."""\n'
+        'WORDS = "SE-90"\n'
+        "def test_se_11_is_in_a_name(): ...\n"
+        'def test_doc():\n    """F-058: so it is."""\n'
+        '@mark.parametrize("x", ["SE-20"])\ndef test_parameters(x): ...\n'
+        'def helper():\n    """SE-91"""\n'
+        'def test_plain():\n    """BASE-01, HALF-050"""\n'
+    )
+    assert cited_by(source) == {
+        "SE-01": {""}, "SE-02": {""}, "SE-03": {""}, "F-049": {""},
+        "SE-11": {"test_se_11_is_in_a_name"}, "F-058": {"test_doc"},
+        "SE-20": {"test_parameters"},
+    }  # fmt: skip
