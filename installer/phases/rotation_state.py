@@ -1,7 +1,7 @@
 """What a rotation works with, and how far it is: told by the store alone.
 
-So a killed run can be continued from anywhere. Holds what steps and step back share; decides
-nothing.
+So a killed run can be continued from anywhere. Holds what the steps and the step back share, and
+decides nothing.
 """
 
 from __future__ import annotations
