@@ -96,7 +96,7 @@ def unseal(job: Job, ports: Ports, consent: Consent) -> Run[Report]:
 
 
 def rotate(job: Job, ports: Ports, consent: Consent, names: Sequence[str]) -> Run[Report]:
-    """New values for these secrets, all at the same time; all that can have one when none is named."""
+    """New values for these secrets at the same time, or for all that can have one."""
     recorder = Recorder(ports.clock.monotonic)
     work = _locked(job, ports, consent, stages.rotate_steps(job, ports, names))
     outcome = yield from recorder.watch(_conclude(work))
