@@ -86,7 +86,6 @@ def rotate_steps(job: Job, ports: Ports, names: Sequence[str]) -> Iterator[Step]
         yield unseal_step(opened)
         opened.log_in()
     project = launch.active_project(plan, job.layout)
-    active = launch.activate_step(ports.host, ports.engine, project, job.bundle, None)
     work = Rotation(
         plan=plan,
         project=project,
@@ -97,7 +96,7 @@ def rotate_steps(job: Job, ports: Ports, names: Sequence[str]) -> Iterator[Step]
         names=choice.names,
         deliver=partial(_redeliver, job, ports),
         digests=partial(deliver.read_digests, plan, job.layout, ports),
-        is_current=active.check,
+        is_current=partial(launch.is_active, ports.host, project, job.bundle),
     )
     yield from rotation.rotation_steps(work, choice)
     if ports.server is not None:
@@ -170,7 +169,7 @@ def _server_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
         title="start the secret server",
     )
     yield from ceremony.opening_steps(opened)
-    yield authority.move_step(opened.ports.courier, ports.secrets)
+    yield authority.move_step(plan, opened.ports.courier, ports.secrets)
     conflicts.refuse_new_secrets_over_old_data(
         plan, layout, proposal.deployed, ports.secrets.names()
     )

@@ -16,6 +16,7 @@ from installer.core.errors import IntegrityError, Problem, Remedy, SecretStoreEr
 from installer.core.events import CheckResult, Outcome, Run
 from installer.core.layout import Layout
 from installer.core.manifest import ServiceManifest
+from installer.core.plan import Plan
 from installer.core.secrets import Secret, SecretKind, SecretSpec
 from installer.phases.remote import quote, read_file, replace_file, run_root
 from installer.phases.steps import Step, no_effect
@@ -161,12 +162,13 @@ def waiting_names(courier: SecretStore) -> frozenset[str]:
     return frozenset(name for name in courier.names() if not name.startswith(KEPT))
 
 
-def move_step(courier: SecretStore, secrets: SecretStore) -> Step:
+def move_step(plan: Plan, courier: SecretStore, secrets: SecretStore) -> Step:
     """What was made before the server was open moves into it and leaves the courier.
 
     That is the authority inside the platform; and all secrets of an installation that had them in
     the encrypted store until now, so that they stay what they are.
     """
+    known = {spec.name: spec for spec in plan.secrets}
 
     def waiting() -> list[str]:
         return sorted(waiting_names(courier))
@@ -176,7 +178,8 @@ def move_step(courier: SecretStore, secrets: SecretStore) -> Step:
             value = courier.get(name)
             if value is None:
                 continue
-            spec = SecretSpec(name, SecretKind.PEM, "Made before the secret server was open")
+            own = SecretSpec(name, SecretKind.PEM, "Made before the secret server was open")
+            spec = known.get(name, own)
             if secrets.ensure(spec, partial(_same, value)) != value:
                 raise IntegrityError(
                     Problem(

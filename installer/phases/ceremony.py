@@ -26,13 +26,10 @@ from installer.phases.server import Server, foreign_problem
 from installer.phases.steps import Step, no_effect
 from installer.phases.unsealing import unseal_step
 
-_REFUSED = {
-    3: ("vault.keeping_place", "the place that keeps the answer is not writable or has no room"),
-    4: ("vault.foreign", "the server is already initialised, and its keys are not known here"),
-}
-"""Exit statuses of the initialising program (`SecretServerPart.initialise`)."""
-_UNKEPT = 6
-"""Its status for an answer that it could not keep and therefore prints, encrypted as it is."""
+_NO_PLACE, _FOREIGN, _ORPHANED, _UNKEPT = 3, 4, 5, 6
+"""Exit statuses of the initialising program (`SecretServerPart.initialise`): nothing was sent, for
+there is no room for the answer; somebody else's server; an answer whose server is gone; an answer
+that could not be kept and is printed, encrypted as it is."""
 
 
 def opening_steps(server: Server) -> Iterator[Step]:
@@ -61,7 +58,7 @@ def _initialise_step(server: Server) -> Step:
         except (SshConnectError, ContainerRuntimeError) as error:
             raise SecretStoreError(_link_lost(server)) from error
         if done.status == _UNKEPT:
-            replace_file(server.host, server.answers[-1], done.stdout)
+            replace_file(server.host, server.answer_paths[-1], done.stdout)
         elif done.status != 0:
             said = done.error_text.strip().splitlines() or ["no message"]
             raise SecretStoreError(_refused(name, done.status, said))
@@ -86,7 +83,7 @@ def _hand_over_step(server: Server) -> Step:
         keys = server.keys()
         if keys is None:
             raise SecretStoreError(foreign_problem(server.manifest.name))
-        kept = f"the keys were kept at {server.answers[0]}; they are fetched"
+        kept = f"the keys were kept at {server.answer_paths[0]}; they are fetched"
         yield StepProgress("vault.hand_over", 0, len(keys[1]), kept)
         for share in custody.hand_over(keys[1]):
             note = f"share {share.number} for {share.custodian}: {share.place}"
@@ -148,7 +145,7 @@ def close_step(server: Server) -> Step:
                 )
             )
         server.forget()
-        paths = " ".join(map(quote, server.answers))
+        paths = " ".join(map(quote, server.answer_paths))
         run_root(host, f"rm -f {paths}\nsync")
         custody.forget_transport()
 
@@ -175,7 +172,7 @@ def _link_lost(server: Server) -> Problem:
     return Problem(
         "vault.answer_kept",
         f"the connection was lost while {server.manifest.name} was being initialised; if it was,"
-        f" its keys were kept at {server.answers[0]} on the target, encrypted",
+        f" its keys were kept at {server.answer_paths[0]} on the target, encrypted",
         Remedy(
             "run again from the same run directory to fetch them",
             ("devplat-install apply --yes",),
@@ -185,13 +182,28 @@ def _link_lost(server: Server) -> Problem:
 
 
 def _refused(name: str, status: int, said: list[str]) -> Problem:
-    code, summary = _REFUSED.get(status, ("vault.unexpected", "the server was not initialised"))
-    if code == "vault.foreign":
+    """What the initialising program's refusal means; its last line says what it saw."""
+    if status == _FOREIGN:
         return foreign_problem(name)
+    code, summary, remedy = {
+        _NO_PLACE: (
+            "vault.keeping_place",
+            "the place that keeps the answer is not writable or has no room",
+            "make its data directory writable with room to spare, then run again",
+        ),
+        _ORPHANED: (
+            "vault.orphaned_answer",
+            "an answer is kept whose server is gone",
+            "put the server's storage back; or, if its secrets are of no use, move that file away",
+        ),
+    }.get(
+        status,
+        (
+            "vault.unexpected",
+            "the server was not initialised",
+            f"look at the log of {name} on the target, then run again",
+        ),
+    )
     return Problem(
-        code,
-        f"{summary}: {said[-1]}",
-        Remedy("make its data directory writable with room to spare, then run again"),
-        where=name,
-        detail="\n".join(said[-10:]),
+        code, f"{summary}: {said[-1]}", Remedy(remedy), where=name, detail="\n".join(said[-10:])
     )

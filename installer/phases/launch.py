@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from installer.core.bundle import Bundle
 from installer.core.events import Run
@@ -46,10 +47,7 @@ def activate_step(
 ) -> Step:
     """`current` points to the release; when the run fails, the previous one is started again."""
     link = project.directory
-
-    def is_active() -> bool:
-        script = f"if [ -L {quote(link)} ]; then readlink {quote(link)}; fi"
-        return run_root(host, script).text.strip() == f"releases/{bundle.release}"
+    is_right = partial(is_active, host, project, bundle)
 
     def activate() -> Run[None]:
         _switch(host, link, bundle.release)
@@ -60,7 +58,14 @@ def activate_step(
             _switch(host, link, previous)
             yield from relay("launch.activate.undo", engine.up(project, (), wait_s=WAIT_S))
 
-    return Step("launch.activate", "activate the release", is_active, activate, is_active, go_back)
+    return Step("launch.activate", "activate the release", is_right, activate, is_right, go_back)
+
+
+def is_active(host: Host, project: Project, bundle: Bundle) -> bool:
+    """Whether `current` points to the release of this bundle."""
+    link = quote(project.directory)
+    script = f"if [ -L {link} ]; then readlink {link}; fi"
+    return run_root(host, script).text.strip() == f"releases/{bundle.release}"
 
 
 def up_step(

@@ -48,7 +48,7 @@ class Server:
         return part
 
     @property
-    def answers(self) -> tuple[str, ...]:
+    def answer_paths(self) -> tuple[str, ...]:
         """Where the answer may be kept on the target: by the server, or when that failed, by us."""
         folder = self.layout.data(self.manifest.name, self.part.keeps)
         return (
@@ -77,7 +77,7 @@ class Server:
 
     def has_answer(self) -> bool:
         """Whether the answer is still kept on the target."""
-        tests = (f"if [ -s {quote(path)} ]; then echo yes; fi" for path in self.answers)
+        tests = (f"if [ -s {quote(path)} ]; then echo yes; fi" for path in self.answer_paths)
         return run_root(self.host, "\n".join(tests)).stdout != b""
 
     def keys(self) -> tuple[Secret, tuple[Secret, ...]] | None:
@@ -94,7 +94,7 @@ class Server:
         return self._keys
 
     def _read_answer(self) -> bytes | None:
-        found = (read_file(self.host, path) for path in self.answers)
+        found = (read_file(self.host, path) for path in self.answer_paths)
         return next((data for data in found if data and data.strip()), None)
 
     def log_in(self) -> None:

@@ -216,7 +216,7 @@ def perform(stage: Stage) -> list[Event]:
 
     def steps() -> Any:
         yield from ceremony.opening_steps(stage.server)
-        yield authority.move_step(stage.server.ports.courier, ports.secrets)
+        yield authority.move_step(job.plan, stage.server.ports.courier, ports.secrets)
         yield deliver.ensure_step(job.plan, ports)
         yield deliver.edge_step(job.plan, ports)
         yield ceremony.close_step(stage.server)

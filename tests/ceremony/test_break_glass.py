@@ -114,7 +114,7 @@ def work(run):
 
     def steps():
         yield from ceremony.opening_steps(server)
-        yield move_step(run.server.courier, run.store)
+        yield move_step(run.job.plan, run.server.courier, run.store)
         yield ceremony.close_step(server)
 
     return [e.step for e in run_steps(steps(), journal) if getattr(e, "changed", False)]

@@ -30,7 +30,7 @@ from tests.ceremony.rehearsal import ANSWERS, perform, set_up
 from tests.ceremony.rotation_stage import CONSUMERS, NAMES, Platform, StageEngine, replace_text
 from tests.contract.vault.authority import Authority
 from tests.contract.vault.servers import KINDS, VaultServer, real_program, stand_in
-from tests.phases.postgres import Cluster, find_programs, why_no_postgres
+from tests.phases.postgres import Cluster, run_cluster
 
 SEED = int(os.environ.get("DEVPLAT_TEST_SEED") or random.SystemRandom().randrange(10**6))
 KILLS = {"agents": 10, "installer": 10}
@@ -41,16 +41,8 @@ PROJECT = Project("devplat", "/nowhere")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    reason, programs = why_no_postgres(), find_programs()
-    if reason or programs is None:
-        pytest.skip(reason or "no programs")
-    with tempfile.TemporaryDirectory(prefix="devplat-postgres-") as folder:
-        Path(folder).chmod(0o711)
-        cluster = Cluster(Path(folder) / "postgres", programs).start()
-        try:
-            yield cluster
-        finally:
-            cluster.stop()
+    with run_cluster() as running:
+        yield running
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,3 +114,31 @@ CORE_ONLY: dict[str, Any] = {
     name: {"enabled": False} for name in ("redis", "minio", "drone", "ai_gateway")
 }
 """The services without a switch: the smallest stack there is."""
+
+
+def make_bundled_operator(
+    folder: Path, host: Host, lock: Path, people: Mapping[str, str], threshold: int
+) -> Operator:
+    """An operator of a platform with a secret server of its own; `people` is name → public key."""
+    vault = {
+        "mode": "bundled",
+        "key_shares": len(people),
+        "key_threshold": threshold,
+        "custodians": dict(people),
+    }
+    made = make_operator(folder, host, lock, vault=vault)
+    made.answers["waivers"]["vault.possession_unproven"] = REHEARSAL
+    return made
+
+
+def rendered_secrets(host: Host) -> dict[str, str]:
+    """`<consumer>/<file>` → content, of every secret file as its agent rendered it."""
+    agents = host.ssh("docker ps --format {{.Names}}").split()
+    found: dict[str, list[str]] = {}
+    for agent in (name for name in agents if "-vault-agent-" in name):
+        listing = host.ssh(f"docker exec {agent} sh -c 'cd /run/secrets && grep -r . . || :'")
+        consumer = agent.removeprefix("trial-vault-agent-").removesuffix("-1")
+        for line in listing.splitlines():
+            path, _, value = line.partition(":")
+            found.setdefault(f"{consumer}/{path.removeprefix('./')}", []).append(value)
+    return {path: "\n".join(lines) for path, lines in found.items()}

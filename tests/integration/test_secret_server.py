@@ -14,7 +14,12 @@ import pytest
 from installer.adapters.filestore import open_store
 from installer.core.redaction import find_secrets
 from installer.core.secrets import Secret
-from tests.integration.operator import PASSPHRASE, REHEARSAL, WAIVED, Operator, make_operator
+from tests.integration.operator import (
+    PASSPHRASE,
+    Operator,
+    make_bundled_operator,
+    rendered_secrets,
+)
 
 pytestmark = pytest.mark.engine
 PEOPLE = {name: pyrage.x25519.Identity.generate() for name in ("ada", "ben", "cleo")}
@@ -23,19 +28,9 @@ SHARES = {"SHARE_1": "ada", "SHARE_2": "cleo"}
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory, module_host, testbed):
-    made = make_operator(
-        tmp_path_factory.mktemp("operator"),
-        module_host,
-        testbed.lock_file,
-        vault={
-            "mode": "bundled",
-            "key_shares": 3,
-            "key_threshold": 2,
-            "custodians": {name: str(key.to_public()) for name, key in PEOPLE.items()},
-        },
-    )
-    made.answers["waivers"] = dict.fromkeys((*WAIVED, "vault.possession_unproven"), REHEARSAL)
-    return made
+    folder = tmp_path_factory.mktemp("operator")
+    people = {name: str(key.to_public()) for name, key in PEOPLE.items()}
+    return make_bundled_operator(folder, module_host, testbed.lock_file, people, 2)
 
 
 @pytest.fixture(scope="module")
@@ -70,19 +65,6 @@ def inspect_all(host):
     return json.loads(host.ssh(f"docker inspect {' '.join(ids)}"))
 
 
-def values_of(host):
-    """Every secret file of every consumer, as its agent rendered it."""
-    agents = host.ssh("docker ps --format {{.Names}}").split()
-    found = {}
-    for agent in (name for name in agents if "-vault-agent-" in name):
-        listing = host.ssh(f"docker exec {agent} sh -c 'cd /run/secrets && grep -r . . || :'")
-        consumer = agent.removeprefix("trial-vault-agent-").removesuffix("-1")
-        for line in listing.splitlines():
-            path, _, value = line.partition(":")
-            found.setdefault(f"{consumer}/{path.removeprefix('./')}", []).append(value)
-    return {path: "\n".join(lines) for path, lines in found.items()}
-
-
 def test_every_consumer_has_its_files_as_its_own_user_and_nobody_else(installed, module_host):
     """SE-27: owner is the service user, mode 0400, not writable."""
     services = {
@@ -100,7 +82,7 @@ def test_every_consumer_has_its_files_as_its_own_user_and_nobody_else(installed,
 
 def test_no_secret_is_seen_from_outside(installed, operator, module_host):
     """SE-01, SE-02, SE-04: bundle, logs and events, environments that inspect shows."""
-    texts = [text for path, text in values_of(module_host).items() if "pem" not in path]
+    texts = [text for path, text in rendered_secrets(module_host).items() if "pem" not in path]
     tokens = {token for text in texts for token in re.findall(r"[A-Za-z0-9_-]{30,}", text)}
     values = {token[:6]: Secret(token) for token in tokens}
     assert len(values) > 15
@@ -138,10 +120,10 @@ def test_a_second_run_changes_nothing(installed, operator):
 
 
 def test_a_restarted_agent_disturbs_nobody_and_gets_a_new_login(installed, operator, module_host):
-    before = values_of(module_host)
+    before = rendered_secrets(module_host)
     module_host.ssh("docker restart -t 1 trial-vault-agent-coder-1")
     started = module_host.ssh("docker inspect -f {{.State.StartedAt}} trial-coder-1")
-    assert values_of(module_host) == before
+    assert rendered_secrets(module_host) == before
     done = operator.install()
     assert done.returncode == 0, done.stderr[-2000:]
     assert module_host.ssh("docker inspect -f {{.State.StartedAt}} trial-coder-1") == started
@@ -170,10 +152,10 @@ def test_on_another_machine_a_token_is_enough_to_go_on(installed, operator, modu
     done = other.run("plan", "--unattended", "--set=vault.token=env:NOT_SET")
     assert done.returncode == 3, done.stderr
     other.environment = {"BREAK_GLASS": token_of(operator, module_host)}
-    before = values_of(module_host)
+    before = rendered_secrets(module_host)
     done = other.install()
     assert done.returncode == 0, done.stderr[-3000:]
-    assert values_of(module_host) == before
+    assert rendered_secrets(module_host) == before
     changed = {s["step"] for s in other.reports()[-1]["steps"] if s["changed"]}
     assert "vault.configure" in changed
     assert changed.isdisjoint({"vault.certificate", "vault.initialise", "vault.move", "release"})
@@ -186,11 +168,11 @@ def test_on_another_machine_a_token_is_enough_to_go_on(installed, operator, modu
 
 def test_a_rotated_password_is_in_use_and_the_old_one_is_dead(installed, operator, module_host):
     """SE-20: for a database and for a password of another kind."""
-    before = values_of(module_host)
+    before = rendered_secrets(module_host)
     names = ("coder-database-password", "gitea-redis-password")
     done = operator.run("rotate", "--unattended", "--yes", *names)
     assert done.returncode == 0, done.stderr[-3000:]
-    after = values_of(module_host)
+    after = rendered_secrets(module_host)
     assert {path for path in before if before[path] != after[path]} >= {
         "coder/CODER_PG_CONNECTION_URL",
         "redis/users.acl",

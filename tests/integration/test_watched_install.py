@@ -15,8 +15,7 @@ import pytest
 
 from installer.core.redaction import find_secrets
 from installer.core.secrets import Secret
-from tests.integration.operator import PASSPHRASE, REHEARSAL, WAIVED, make_operator
-from tests.integration.test_secret_server import values_of
+from tests.integration.operator import PASSPHRASE, make_bundled_operator, rendered_secrets
 from tests.integration.watching import watching
 
 pytestmark = pytest.mark.engine
@@ -26,18 +25,9 @@ PLANTED = "planted-argument-Zq7Xw3-of-the-test"
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory, module_host, testbed):
-    made = make_operator(
-        tmp_path_factory.mktemp("operator"),
-        module_host,
-        testbed.lock_file,
-        vault={
-            "mode": "bundled",
-            "key_shares": 2,
-            "key_threshold": 2,
-            "custodians": {name: str(key.to_public()) for name, key in PEOPLE.items()},
-        },
-    )
-    made.answers["waivers"] = dict.fromkeys((*WAIVED, "vault.possession_unproven"), REHEARSAL)
+    folder = tmp_path_factory.mktemp("operator")
+    people = {name: str(key.to_public()) for name, key in PEOPLE.items()}
+    made = make_bundled_operator(folder, module_host, testbed.lock_file, people, 2)
     home = made.folder / "home"
     home.mkdir()
     made.environment = {"HOME": str(home), "HISTFILE": str(home / ".bash_history")}
@@ -61,7 +51,7 @@ def watched(operator, module_host):
 @pytest.fixture(scope="module")
 def secrets(watched, operator, module_host):
     """Everything that this installation must keep: rendered files, shares, the passphrase."""
-    texts = values_of(module_host).values()
+    texts = rendered_secrets(module_host).values()
     tokens = {token for text in texts for token in re.findall(r"[A-Za-z0-9_+/=-]{30,}", text)}
     found = {f"token {token[:6]}": Secret(token) for token in tokens}
     found |= {f"share of {name}": Secret(share_of(operator, name)) for name in PEOPLE}
@@ -188,7 +178,7 @@ def test_the_page_of_a_first_administrator_is_shut(watched, module_host):
 
 def test_the_right_login_is_accepted_where_a_default_is_not(watched, module_host):
     """The seeded defect: the same probes see an accepted login."""
-    values = values_of(module_host)
+    values = rendered_secrets(module_host)
     user, password = (values[f"minio/minio_root_{part}"] for part in ("user", "password"))
     command = f"curl {CODE} -K - {S3} http://127.0.0.1:9000/"
     assert inside(module_host, "minio", command, f'user = "{user}:{password}"\n') == (0, "200")

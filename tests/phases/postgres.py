@@ -7,8 +7,13 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from installer.ports import Completed
 from tests.stacks.builders import make
@@ -142,3 +147,19 @@ class Cluster:
                 ["runuser", "-u", ACCOUNT, "--", *argv],
                 check=True, stdout=log, stderr=log, cwd=self.folder, env=self._environment(),
             )  # fmt: skip
+
+
+@contextmanager
+def run_cluster() -> Iterator[Cluster]:
+    """A server for a while; skips the test, and says why, where there are no programs for it."""
+    reason, programs = why_no_postgres(), find_programs()
+    if reason or programs is None:
+        pytest.skip(reason or "no programs")
+    # not below pytest's own directory, which the server's account may not enter
+    with tempfile.TemporaryDirectory(prefix="devplat-postgres-") as folder:
+        Path(folder).chmod(0o711)
+        cluster = Cluster(Path(folder) / "postgres", programs).start()
+        try:
+            yield cluster
+        finally:
+            cluster.stop()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -21,7 +19,7 @@ from installer.phases.bootstrap import (
     make_login,
 )
 from installer.ports import Engine, Project
-from tests.phases.postgres import Cluster, find_programs, why_no_postgres
+from tests.phases.postgres import Cluster, run_cluster
 from tests.stacks.builders import load
 
 pytestmark = pytest.mark.slow
@@ -32,17 +30,8 @@ OLD, NEW = Secret("OldPassword1"), Secret("NewPassword2")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    reason, programs = why_no_postgres(), find_programs()
-    if reason or programs is None:
-        pytest.skip(reason or "no programs")
-    # not below pytest's own directory, which the server's account may not enter
-    with tempfile.TemporaryDirectory(prefix="devplat-postgres-") as folder:
-        Path(folder).chmod(0o711)
-        cluster = Cluster(Path(folder) / "postgres", programs).start()
-        try:
-            yield cluster
-        finally:
-            cluster.stop()
+    with run_cluster() as running:
+        yield running
 
 
 @pytest.fixture

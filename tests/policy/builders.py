@@ -89,6 +89,16 @@ def image_of(name: str) -> str:
     return f"registry.example/{name}:1.2.3{DIGEST}"
 
 
+HARMLESS = {
+    "TZ": "UTC",
+    "PASSWORD_FILE": "/run/secrets/password",
+    "TOKEN_LIFETIME": "720h",
+    "MIN_PASSWORD_LENGTH": "12",
+    "SECRET_ROTATION": "false",
+}
+"""Variables whose names sound like secrets and whose values are none."""
+
+
 def sound_service(name: str) -> dict[str, Any]:
     memory, user, particular = SERVICES[name]
     body: dict[str, Any] = {
@@ -109,13 +119,7 @@ def sound_service(name: str) -> dict[str, Any]:
         },
         "memswap_limit": f"{memory}M",
         "pids_limit": 200,
-        "environment": {
-            "TZ": "UTC",
-            "PASSWORD_FILE": "/run/secrets/password",
-            "TOKEN_LIFETIME": "720h",
-            "MIN_PASSWORD_LENGTH": "12",
-            "SECRET_ROTATION": "false",
-        },
+        "environment": dict(HARMLESS),
         "command": ["serve", "--port", "8080"],
         "healthcheck": {"test": ["CMD", "/bin/probe"], "interval": "10s"},
         "networks": {network: {} for network, members in NETWORKS.items() if name in members},

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests.contract.vault.servers import (
     real_program,
     stand_in,
 )
+from tests.contract.vault.store_lab import ensure_mount
 
 LaunchVault = Callable[..., VaultServer]
 
@@ -70,3 +72,16 @@ def vault_server(
 def fresh_vault(launch_vault: LaunchVault) -> VaultServer:
     """A server of its own, initialised and unsealed, that a test may seal and break."""
     return launch_vault().initialise()
+
+
+@pytest.fixture
+def server(vault_server: VaultServer) -> VaultServer:
+    """The shared server with the mount that the stores of these tests use."""
+    ensure_mount(vault_server)
+    return vault_server
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A path that only this test uses."""
+    return f"stores/{uuid.uuid4().hex}"

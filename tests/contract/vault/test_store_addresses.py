@@ -6,7 +6,6 @@ Covers F-057 and SE-24.
 from __future__ import annotations
 
 import socket
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from tests.contract.vault.store_lab import (
     Asked,
     HeldClock,
     Reply,
-    ensure_mount,
     grant,
     link_to,
     make_token,
@@ -36,17 +34,6 @@ from tests.contract.vault.store_lab import (
     scripted_server,
     spec,
 )
-
-
-@pytest.fixture
-def server(vault_server: VaultServer) -> VaultServer:
-    ensure_mount(vault_server)
-    return vault_server
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"faults/{uuid.uuid4().hex}"
 
 
 def test_f_057_a_certificate_of_an_unknown_authority_is_refused(

@@ -6,7 +6,6 @@ Covers SE-15 and INV-05 where only this store can break them.
 from __future__ import annotations
 
 import json
-import uuid
 
 import pytest
 
@@ -23,24 +22,12 @@ from tests.contract.vault.store_lab import (
     VALUE,
     Asked,
     Reply,
-    ensure_mount,
     never,
     open_store,
     problem_of,
     scripted_server,
     spec,
 )
-
-
-@pytest.fixture
-def server(vault_server: VaultServer) -> VaultServer:
-    ensure_mount(vault_server)
-    return vault_server
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"faults/{uuid.uuid4().hex}"
 
 
 def test_a_deleted_version_is_neither_absent_nor_replaced(server: VaultServer, prefix: str) -> None:

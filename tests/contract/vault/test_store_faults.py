@@ -5,8 +5,6 @@ Covers F-054, F-055 and F-056: each with its code, its remedy and what is left b
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 
 from installer.adapters.vault_session import TokenLogin
@@ -26,17 +24,6 @@ from tests.contract.vault.store_lab import (
     problem_of,
     spec,
 )
-
-
-@pytest.fixture
-def server(vault_server: VaultServer) -> VaultServer:
-    ensure_mount(vault_server)
-    return vault_server
-
-
-@pytest.fixture
-def prefix() -> str:
-    return f"faults/{uuid.uuid4().hex}"
 
 
 def test_f_054_a_version_1_mount_is_named_and_left_untouched(
