@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+from installer.core.secrets import Secret
 from installer.ports_secrets import (
     CertificateIssuer,
     Custody,
@@ -285,7 +286,10 @@ Entropy: TypeAlias = Callable[[int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """One of each port, opened for one run."""
+    """One of each port, opened for one run.
+
+    `given` has the values of the secrets that the answers refer to, by the secret's name.
+    """
 
     host: Host
     engine: Engine
@@ -296,6 +300,7 @@ class Ports:
     http: HttpProbe
     clock: Clock
     entropy: Entropy
+    given: Mapping[str, Secret] = field(default_factory=dict)
 
 
 OpenPorts = Callable[[], AbstractContextManager[Ports]]

@@ -19,6 +19,8 @@ from installer.adapters.ssh_target import SshTarget, parse_jump
 from installer.core.answers import Answers
 from installer.core.answers_choices import TlsAcme, TlsFiles
 from installer.core.redaction import Redactor
+from installer.core.secretrefs import SecretRef
+from installer.core.secrets import Secret
 from installer.job import Job
 from installer.keeping import Opening, open_store
 from installer.ports import CertificateIssuer, Ports, SecretStore
@@ -45,6 +47,7 @@ def open_ports(
         kept = stack.enter_context(open_store(opening))
         store = KnownStore(kept.store, redactor)
         certificates = _open_issuer(job, store, clock, reader)
+        given = _read_given(job, reader)
         host.connect()
         yield Ports(
             host=host,
@@ -56,6 +59,7 @@ def open_ports(
             http=TlsHttpProbe(),
             clock=clock,
             entropy=os.urandom,
+            given=given,
         )
 
 
@@ -75,6 +79,22 @@ def check_provided_files(job: Job, reader: SecretReader) -> None:
     tls = job.plan.answers.tls
     if isinstance(tls, TlsFiles):
         _provided_files(job, tls, SystemClock(), reader)
+
+
+def _read_given(job: Job, reader: SecretReader) -> dict[str, Secret]:
+    """The secrets that the answers refer to; each reference is followed once."""
+    given: dict[str, Secret] = {}
+    by_answer: dict[str, Secret] = {}
+    for spec in job.plan.secrets:
+        if spec.answer is None:
+            continue
+        reference = job.plan.answers.at(spec.answer)
+        if not isinstance(reference, SecretRef):
+            raise ValueError(f"{spec.answer} is no reference to a secret")
+        if spec.answer not in by_answer:
+            by_answer[spec.answer] = reader.read(reference, spec.answer)
+        given[spec.name] = by_answer[spec.answer]
+    return given
 
 
 def _open_issuer(

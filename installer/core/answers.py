@@ -18,7 +18,8 @@ from installer.core.answers_choices import (
     Tls,
     TlsPrivateCa,
 )
-from installer.core.answers_fields import Section, Switch, about
+from installer.core.answers_fields import OptionalSecret, Section, Switch, about
+from installer.core.answers_identity import Identity, IdentityBundled
 from installer.core.answers_sections import (
     Admin,
     Backup,
@@ -68,6 +69,7 @@ class Answers(Section):
     target: Target = Target()
     network: Network = Network()
     admin: Admin
+    identity: Identity = Field(IdentityBundled(), description="Where people log in.")
     mfa: Mfa = Mfa()
     vault: Vault = Field(VaultBundled(), description="Where the platform's secrets are kept.")
     database: Database = Field(DatabaseBundled(), description="The database of the services.")
@@ -109,7 +111,10 @@ class Answers(Section):
         """The value at a dotted answer path; None where these answers have no such field."""
         value: object = self
         for key in path.split("."):
-            value = getattr(value, to_key(key), None)
+            if isinstance(value, Mapping):
+                value = value.get(key)
+            else:
+                value = getattr(value, to_key(key), None)
         return value
 
     def options_of(self, section: str) -> Mapping[str, Any]:
@@ -243,6 +248,8 @@ def _option_field(option: Option) -> _Definition:
     low = option.minimum if option.minimum is not None else -(10**9)
     high = option.maximum if option.maximum is not None else 10**9
     whole: Check = check_whole("option", low, high, option.title)
+    if option.type == "secret":
+        return (OptionalSecret, about(option.title, option.help, default=None))
     kinds: Mapping[str, tuple[Any, Rule]] = {
         "bool": (bool, Rule(check_switch, takes="switch", choices=("true", "false"))),
         "int": (int, Rule(whole, takes="number")),
@@ -250,4 +257,6 @@ def _option_field(option: Option) -> _Definition:
         "choice": (str, Rule(check_choice(*option.choices), choices=option.choices)),
     }
     annotation, rule = kinds[option.type]
+    if option.default is None:
+        annotation = annotation | None
     return (Annotated[annotation, rule], about(option.title, option.help, default=option.default))

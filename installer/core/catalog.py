@@ -101,6 +101,7 @@ def _cross_check(services: Mapping[str, ServiceManifest]) -> list[Problem]:
             hosts[ingress.host] = service.name
     for service in services.values():
         wanted = {*service.requires, *(c.to for c in service.connects)}
+        wanted |= {gift.to for gift in service.gives}
         wanted |= {a.provider for a in service.bootstrap if isinstance(a, DatabaseAction)}
         problems += [
             _problem(service.name, f"names {name}, which is no service")

@@ -289,6 +289,7 @@ def check_waiver_reason(raw: object) -> Verdict:
     return verdict
 
 
+_CLIENT = re.compile(r"[a-z][a-z0-9-]{0,39}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
 _PROVIDER = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
 
@@ -301,6 +302,18 @@ def check_variable(raw: object) -> Verdict:
             "acme.credential_name",
             f"{visible(raw)} is no name of a variable",
             "write the variable's name as the DNS provider's page shows it: AWS_ACCESS_KEY_ID",
+        )
+    return Verdict(text)
+
+
+def check_client(raw: object) -> Verdict:
+    """Name of a service that is a client of the identity provider."""
+    text = trim(str(raw)).lower()
+    if not _CLIENT.fullmatch(text):
+        raise reject(
+            "identity.client_name",
+            f"{visible(raw)} is no name of a service",
+            "write the service's name, as gitea",
         )
     return Verdict(text)
 

@@ -63,6 +63,29 @@ def check_directory_url(raw: object) -> Verdict:
     return Verdict(f"https://{netloc}{parts.path}")
 
 
+def check_issuer(raw: object) -> Verdict:
+    """The issuer of an OpenID Connect provider (OpenID Connect Core 1.0, 2: HTTPS, no query).
+
+    Its path is kept as it is: a provider compares issuers byte for byte.
+    """
+    example = "https://login.company.com/realms/platform"
+    text, parts, netloc = split_url(raw, "identity.issuer_form", example)
+    if parts.scheme != "https":
+        raise reject(
+            "identity.issuer_plain",
+            f"{visible(text)} is not HTTPS, and OpenID Connect needs it",
+            f"write it as {example}",
+        )
+    discovery = "/.well-known/openid-configuration"
+    if parts.path.endswith(discovery):
+        raise reject(
+            "identity.issuer_form",
+            f"{visible(text)} is the discovery document, not the issuer",
+            f"leave out {discovery}",
+        )
+    return Verdict(f"https://{netloc}{parts.path}")
+
+
 _MIRROR_PATH = re.compile(r"(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*/?", re.ASCII)
 
 

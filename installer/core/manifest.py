@@ -83,12 +83,21 @@ class Rotation(_Model):
 
 
 class SecretDeclaration(_Model):
-    """A secret this service brings into being."""
+    """A secret this service brings into being.
+
+    Attributes:
+        answer: Answer path of a reference to its value. A secret whose answer is set has that value
+            and is changed where it comes from.
+        otherwise: What becomes of it while that answer is not set: it is made, or there is none,
+            and with it none of the secret files that name it.
+    """
 
     name: Name
     purpose: str
     kind: SecretKind = SecretKind.PASSWORD
     rotation: Rotation = Rotation()
+    answer: str | None = None
+    otherwise: Literal["make", "omit"] = "make"
 
 
 class Data(_Model):
@@ -170,16 +179,37 @@ Check = ExecCheck
 
 
 class Option(_Model):
-    """A question that only this service asks; its answer path is `<section>.<name>`."""
+    """A question that only this service asks; its answer path is `<section>.<name>`.
+
+    A `secret` is a reference and has no default; with a default of null, `text` and `int` may be
+    left open.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-    type: Literal["bool", "int", "text", "choice"]
-    default: bool | int | str
+    type: Literal["bool", "int", "text", "choice", "secret"]
+    default: bool | int | str | None = None
     title: str
     help: str
     choices: tuple[str, ...] = ()
     minimum: int | None = None
     maximum: int | None = None
+
+
+class Contribution(_Model):
+    """What this service adds to another one, where that one is installed too.
+
+    Files below its folder's `to/<that service>/` are added to the other's configuration; what is
+    here is what files cannot say.
+
+    Attributes:
+        to: The other service.
+        ports: Ports of this service that the other one connects to, each with the reason.
+        secret_files: Added to the other's secret files.
+    """
+
+    to: Name
+    ports: Mapping[int, str] = {}
+    secret_files: Mapping[str, str] = {}
 
 
 class Condition(_Model):
@@ -251,6 +281,7 @@ class ServiceManifest(_Model):
         egress_when: It may only if this answer has this value.
         publish: Ports published on the host's public address (the edge only).
         secret_files: File name below /run/secrets → text with `${secret-name}` in it.
+        gives: What it adds to others.
         when: Installed only if this answer has this value.
         variants: Other images that an answer chooses.
         server: Set for the platform's secret server.
@@ -280,6 +311,7 @@ class ServiceManifest(_Model):
     exceptions: tuple[Exception_, ...] = ()
     bootstrap: tuple[Action, ...] = ()
     checks: tuple[Check, ...] = ()
+    gives: tuple[Contribution, ...] = ()
     notes: tuple[str, ...] = ()
     """What the operator must know of this service: shown at review and in the report."""
     when: Condition | None = None

@@ -15,6 +15,7 @@ from installer.core.images import ImageLock, pin_images
 from installer.core.manifest import ServiceManifest
 from installer.core.networks import Network, edge_of, make_networks
 from installer.core.secrets import SecretSpec
+from installer.core.selection import is_given
 from installer.core.sizing import ServiceResources, Sizing
 from installer.core.store_rules import store_prefix
 
@@ -221,7 +222,12 @@ def make_plan(answers: Answers, chosen: Catalog, sizing: Sizing, lock: ImageLock
             answers.registry.mirror,
         ),
         secrets=tuple(
-            SecretSpec(secret.name, secret.kind, secret.purpose)
+            SecretSpec(
+                secret.name,
+                secret.kind,
+                secret.purpose,
+                secret.answer if is_given(secret, answers) else None,
+            )
             for manifest in manifests.values()
             for secret in manifest.secrets
         ),

@@ -79,12 +79,27 @@ def render(plan: Plan, templates: Templates) -> Bundle:
 
 
 def _render_config(plan: Plan, name: str, templates: Templates) -> dict[str, BundleFile]:
+    """A service's own configuration, and what other services add to it."""
+    folder = plan.manifest(name).folder
+    files = _render_folder(plan, name, "config/", name, templates)
+    for giver in plan.services:
+        given = _render_folder(plan, giver, f"to/{folder}/", name, templates)
+        if twice := sorted(given.keys() & files.keys()):
+            raise _template_error(giver, f"{twice[0]} is given to {name}, which has it already")
+        files |= given
+    return files
+
+
+def _render_folder(
+    plan: Plan, name: str, below: str, taker: str, templates: Templates
+) -> dict[str, BundleFile]:
+    """The files of a service below a folder of its own, as files of `taker`."""
     files: dict[str, BundleFile] = {}
     folder = plan.manifest(name).folder
     for path in templates.files[folder]:
-        if not path.startswith("config/"):
+        if not path.startswith(below):
             continue
-        target = posixpath.join(name, path.removeprefix("config/").removesuffix(".j2"))
+        target = posixpath.join(taker, path.removeprefix(below).removesuffix(".j2"))
         if posixpath.normpath(target) != target or target.startswith(("/", "..")):
             raise _template_error(name, f"{path} leads out of the bundle")
         source = f"{folder}/{path}"

@@ -74,11 +74,15 @@ class SecretKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SecretSpec:
-    """A secret that has to exist: its name in the store, its kind, and why."""
+    """A secret that has to exist: its name in the store, its kind, and why.
+
+    `answer` is the answer path that refers to its value, where one does; else it is made.
+    """
 
     name: str
     kind: SecretKind
     purpose: str
+    answer: str | None = None
 
 
 _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

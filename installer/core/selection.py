@@ -1,17 +1,21 @@
 """Which services these answers install, as manifests that are complete for this installation.
 
-An image that an answer chooses is chosen here, the edge's certificate becomes secret files of the
-edge, and a `per consumer` service becomes one service for each consumer of secrets.
+An image that an answer chooses is chosen here, what services give each other is added, secrets that
+the answers leave out are left out with their files, the edge's certificate becomes secret files of
+the edge, and a `per consumer` service becomes one service for each consumer of secrets.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from installer.core.answers_choices import TlsAcme
 from installer.core.catalog import Catalog
-from installer.core.manifest import ServiceManifest
+from installer.core.manifest import Connection, Rotation, SecretDeclaration, ServiceManifest
 from installer.core.networks import edge_of
+from installer.core.secretrefs import SecretRef, SecretSource
+from installer.core.secrets import named_secrets
 
 if TYPE_CHECKING:
     from installer.core.answers import Answers
@@ -29,6 +33,8 @@ def select_services(answers: Answers, catalog: Catalog) -> Catalog:
         for name, manifest in catalog.services.items()
         if _is_wanted(manifest, answers)
     }
+    chosen = _with_gifts(chosen)
+    chosen = _with_secrets(chosen, answers)
     edge = edge_of(chosen.values())
     if edge is not None:
         chosen[edge] = _with_certificate(chosen[edge], answers)
@@ -69,6 +75,59 @@ def _with_egress(manifest: ServiceManifest, answers: Answers) -> ServiceManifest
     if condition is None or condition.holds(answers.at(condition.answer)):
         return manifest
     return manifest.model_copy(update={"egress": None})
+
+
+def _with_gifts(chosen: Mapping[str, ServiceManifest]) -> dict[str, ServiceManifest]:
+    """Each manifest with the connections and secret files that others give it."""
+    given = dict(chosen)
+    for giver in chosen.values():
+        for gift in giver.gives:
+            if gift.to not in given:
+                continue
+            taker = given[gift.to]
+            flows = [Connection(to=giver.name, port=p, why=why) for p, why in gift.ports.items()]
+            added = {
+                "connects": (*taker.connects, *flows),
+                "secret_files": {**taker.secret_files, **gift.secret_files},
+            }
+            given[gift.to] = taker.model_copy(update=added)
+    return given
+
+
+def _with_secrets(
+    chosen: Mapping[str, ServiceManifest], answers: Answers
+) -> dict[str, ServiceManifest]:
+    """Each manifest without what the answers leave out; given secrets are not rotated by us."""
+    secrets = [secret for manifest in chosen.values() for secret in manifest.secrets]
+    absent = {s.name for s in secrets if s.otherwise == "omit" and not is_given(s, answers)}
+    return {
+        name: manifest.model_copy(
+            update={
+                "secrets": tuple(
+                    _as_given(secret) if is_given(secret, answers) else secret
+                    for secret in manifest.secrets
+                    if secret.name not in absent
+                ),
+                "secret_files": {
+                    file: text
+                    for file, text in manifest.secret_files.items()
+                    if absent.isdisjoint(named_secrets(text))
+                },
+            }
+        )
+        for name, manifest in chosen.items()
+    }
+
+
+def is_given(secret: SecretDeclaration, answers: Answers) -> bool:
+    """Whether the answers refer to the value of a secret."""
+    value = answers.at(secret.answer) if secret.answer else None
+    return isinstance(value, SecretRef) and value.source is not SecretSource.GENERATE
+
+
+def _as_given(secret: SecretDeclaration) -> SecretDeclaration:
+    why = f"its value comes from {secret.answer}; change it there and run the installer again"
+    return secret.model_copy(update={"rotation": Rotation(refuse=why)})
 
 
 def _with_certificate(edge: ServiceManifest, answers: Answers) -> ServiceManifest:

@@ -22,20 +22,33 @@ MOUNT = "/run/secrets"
 
 
 def ensure_step(plan: Plan, ports: Ports) -> Step:
-    """Every secret of the plan has a value in the store, made once; the edge's certificate too."""
+    """Every secret of the plan has a value in the store, made once; the edge's certificate too.
+
+    Those that the answers refer to have the value that they refer to now.
+    """
     wanted = {spec.name for spec in plan.secrets}
 
     def are_there() -> bool:
         tls = ports.certificates.current(plan.public_names)
-        return wanted <= ports.secrets.names() and (tls is not None or not _needs_certificate(plan))
+        there = wanted <= ports.secrets.names() and not changed_answers(plan, ports)
+        return there and (tls is not None or not _needs_certificate(plan))
 
     def make() -> Run[None]:
         for spec in plan.secrets:
-            ports.secrets.ensure(spec, partial(make_secret, spec.kind, ports.entropy))
+            if spec.answer is None:
+                ports.secrets.ensure(spec, partial(make_secret, spec.kind, ports.entropy))
+        for spec in changed_answers(plan, ports):
+            ports.secrets.replace(spec, ports.given[spec.name])
         ports.certificates.ensure(plan.public_names)
         return no_effect()
 
     return Step("secrets.ensure", "make secrets", are_there, make, are_there)
+
+
+def changed_answers(plan: Plan, ports: Ports) -> list[SecretSpec]:
+    """The secrets whose answers refer to another value than the store has."""
+    given = [spec for spec in plan.secrets if spec.answer]
+    return [spec for spec in given if ports.secrets.get(spec.name) != ports.given[spec.name]]
 
 
 def edge_step(plan: Plan, ports: Ports) -> Step:
@@ -111,6 +124,8 @@ def is_delivered(plan: Plan, deployed: Deployed, ports: Ports, known: Collection
     """
     edge = edge_secrets(plan, ports.certificates)
     if not {spec.name for spec in plan.secrets} <= set(known) or not _is_complete(plan, edge):
+        return False
+    if changed_answers(plan, ports):
         return False
     if plan.agents:
         return all(ports.secrets.get(name) == value for name, value in edge.items())
