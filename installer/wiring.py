@@ -86,11 +86,9 @@ def _read_given(job: Job, reader: SecretReader) -> dict[str, Secret]:
     given: dict[str, Secret] = {}
     by_answer: dict[str, Secret] = {}
     for spec in job.plan.secrets:
-        if spec.answer is None:
+        reference = job.plan.answers.at(spec.answer) if spec.answer else None
+        if spec.answer is None or not isinstance(reference, SecretRef):
             continue
-        reference = job.plan.answers.at(spec.answer)
-        if not isinstance(reference, SecretRef):
-            raise ValueError(f"{spec.answer} is no reference to a secret")
         if spec.answer not in by_answer:
             by_answer[spec.answer] = reader.read(reference, spec.answer)
         given[spec.name] = by_answer[spec.answer]

@@ -87,9 +87,11 @@ def load() -> Catalog:
     return load_catalog(ROOT)
 
 
-def make_plan_for(catalog: Catalog, variant: str = "everything") -> Plan:
-    """The plan of one of the variants by some catalog."""
-    data = yaml.safe_dump({**BASE, **VARIANTS[variant]}).encode()
+def make_plan_for(
+    catalog: Catalog, variant: str = "everything", more: Mapping[str, Any] | None = None
+) -> Plan:
+    """The plan of one of the variants, with more answers, by some catalog."""
+    data = yaml.safe_dump({**BASE, **VARIANTS[variant], **(more or {})}).encode()
     answers = validate(from_file(data, "answers.yaml", 0o600), catalog).answers
     chosen = select_services(answers, catalog)
     manifests = chosen.services.values()

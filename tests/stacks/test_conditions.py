@@ -10,6 +10,9 @@ from installer.core.answers_shape import Question, read_form
 from installer.core.manifest import Condition, ServiceManifest
 from tests.stacks.builders import load
 
+BY_CLIENT = "identity.client_secrets."
+"""Below it every service may have an answer of its own."""
+
 
 def named_answers(manifest: ServiceManifest) -> Iterator[tuple[str, tuple[object, ...]]]:
     """Answer path → the values that count."""
@@ -17,6 +20,9 @@ def named_answers(manifest: ServiceManifest) -> Iterator[tuple[str, tuple[object
         if condition is not None:
             values = condition.equals
             yield condition.answer, values if isinstance(values, tuple) else (values,)
+    for secret in manifest.secrets:
+        if secret.answer and not secret.answer.startswith(BY_CLIENT):
+            yield secret.answer, ()
     if manifest.variants is not None:
         yield manifest.variants.answer, tuple(manifest.variants.images)
 

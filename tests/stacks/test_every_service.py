@@ -67,6 +67,7 @@ def flows_of(manifests: Iterable[ServiceManifest]) -> set[Flow]:
     manifests = tuple(manifests)
     edges = [manifest.name for manifest in manifests if manifest.publish]
     flows = {(m.name, c.to, c.port) for m in manifests for c in m.connects}
+    flows |= {(gift.to, m.name, port) for m in manifests for gift in m.gives for port in gift.ports}
     return flows | {(edge, m.name, i.port) for m in manifests for i in m.ingress for edge in edges}
 
 
@@ -109,7 +110,8 @@ def find_missing_flows(manifests: Iterable[ServiceManifest]) -> Iterator[str]:
 
 def used_secrets(manifest: ServiceManifest) -> set[str]:
     """Secrets that a manifest names: in files, in standard input, as passwords of databases."""
-    texts = [*manifest.secret_files.values(), *(check.stdin for check in manifest.checks)]
+    texts = [text for gift in manifest.gives for text in gift.secret_files.values()]
+    texts += [*manifest.secret_files.values(), *(check.stdin for check in manifest.checks)]
     texts += [getattr(action, "stdin", "") for action in manifest.bootstrap]
     named = {inside.split(":")[-1] for text in texts for inside in PLACEHOLDER.findall(text)}
     return named | {a.secret for a in manifest.bootstrap if isinstance(a, DatabaseAction)}
