@@ -18,7 +18,7 @@ from installer.core.answers_choices import (
     Tls,
     TlsPrivateCa,
 )
-from installer.core.answers_fields import OptionalSecret, Section, Switch, about
+from installer.core.answers_fields import Detail, OptionalSecret, Section, Switch, about
 from installer.core.answers_identity import Identity, IdentityBundled
 from installer.core.answers_sections import (
     Admin,
@@ -192,11 +192,11 @@ def _sizing_fields(services: list[ServiceManifest]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for service in services:
         fields[f"{to_key(service.name)}_memory"] = (
-            Annotated[str | None, Rule(check_memory)],
+            Annotated[str | None, Rule(check_memory), Detail()],
             about(f"Memory of {service.title}", "Limit, as 512M or 4G.", "4G", default=None),
         )
         fields[f"{to_key(service.name)}_cpus"] = (
-            Annotated[float | None, Rule(check_cpus, takes="number")],
+            Annotated[float | None, Rule(check_cpus, takes="number"), Detail()],
             about(f"CPUs of {service.title}", "Limit in cores.", 2.5, default=None),
         )
     return fields
@@ -205,7 +205,7 @@ def _sizing_fields(services: list[ServiceManifest]) -> dict[str, Any]:
 def _image_fields(services: list[ServiceManifest]) -> dict[str, Any]:
     return {
         to_key(service.name): (
-            Annotated[str | None, Rule(check_image)],
+            Annotated[str | None, Rule(check_image), Detail()],
             about(
                 f"Image of {service.title}",
                 f"Full reference with its digest, instead of {service.image.repository}.",

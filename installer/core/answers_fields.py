@@ -20,6 +20,10 @@ OptionalSecret = Annotated[
 ]
 
 
+class Detail:
+    """Marks a field that few need: there is one for each service."""
+
+
 def choice_rule(*choices: str) -> Rule:
     """The rule of a field with a few words to choose from."""
     return Rule(check_choice(*choices), choices=choices)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeAlias, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from installer.core.answers import FORMAT_VERSION, Answers, answers_model
-from installer.core.answers_fields import Section
+from installer.core.answers_fields import Detail, Section
 from installer.core.catalog import Catalog
 from installer.core.fields import Rule, Verdict, check_choice, reject, visible
 
@@ -36,6 +36,7 @@ class Question:
         help: One sentence.
         examples: Values that would be accepted, in shape.
         when: The choice that makes it exist: path of the mode, and the values that do.
+        is_detail: Few need it; there is one for each service.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Question:
     help: str
     examples: tuple[Any, ...] = ()
     when: When | None = None
+    is_detail: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ def _shape(path: Path, info: FieldInfo, when: When | None) -> Shape:
             help=info.description or "",
             examples=tuple(info.examples or ()),
             when=when,
+            is_detail=any(isinstance(mark, Detail) for mark in info.metadata),
         )
     models = _section_models(info.annotation)
     title = (info.description or models[0].__doc__ or path[-1]).strip().split("\n")[0]
