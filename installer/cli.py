@@ -15,7 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from installer import __version__
-from installer.core.errors import ExitCode, InstallError, Problem, Remedy, TerminalError, UsageError
+from installer.core.errors import ExitCode, InstallError, Problem, Remedy, UsageError
 
 _SIGNALS = {
     signal.SIGINT: ExitCode.INTERRUPTED_INT,
@@ -68,7 +68,17 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="devplat-install",
         description="Install a hardened developer platform on a host over SSH.",
-        epilog="Start with: devplat-install answers init > answers.yaml",
+        epilog="Without a command it asks for everything; for a file to fill in instead:"
+        " devplat-install answers init > answers.yaml",
+    )
+    parser.set_defaults(draft=None)
+    parser.add_argument(
+        "--plain", action="store_true", help="ask with numbered lines instead of screens"
+    )
+    parser.add_argument(
+        "--ask",
+        metavar="SECTION,…",
+        help="ask about these sections of the answers only (* for all); the rest runs unattended",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     _add_answers_flags(parser)
@@ -198,20 +208,6 @@ def _add_consent_flags(parser: argparse.ArgumentParser) -> None:
 
 def _dispatch(argv: Sequence[str]) -> ExitCode:
     args = make_parser().parse_args(argv)
-    if args.command is None and not args.unattended:
-        raise TerminalError(
-            Problem(
-                "terminal.none",
-                "there is no interactive mode here",
-                Remedy(
-                    "run unattended with an answers file",
-                    (
-                        "devplat-install answers init > answers.yaml",
-                        "devplat-install --unattended --answers answers.yaml --yes",
-                    ),
-                ),
-            )
-        )
     from installer.loading import without_collections
 
     with without_collections():

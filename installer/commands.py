@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from installer import pipeline, reading, wiring
+from installer import conversing, pipeline, reading, wiring
 from installer.core import draft, store_grants
 from installer.core.bundle import Bundle, BundleFile
 from installer.core.errors import (
@@ -46,6 +46,8 @@ Sink = Callable[[Stamped], None]
 
 def run(args: argparse.Namespace) -> ExitCode:
     """Carry out the command that was parsed."""
+    if args.command is None and not args.unattended:
+        return conversing.converse(args, install)
     commands: Mapping[str | None, Callable[[argparse.Namespace], ExitCode]] = {
         None: install,
         "answers": _answers,
@@ -73,7 +75,8 @@ def install(args: argparse.Namespace) -> ExitCode:
         _refuse_other_plan(args, drafted)
         if not drafted.is_noop and not args.yes:
             invocation.tell(proposal.format_proposal(drafted, invocation.job.facts))
-            raise ChangesPending(_consent(invocation))
+            if args.draft is None or not conversing.consents(invocation.job.plan.deployment):
+                raise ChangesPending(_consent(invocation))
         consent = Consent(take_over=args.take_over, repair=args.repair)
         report = _drain(invocation, ports, pipeline.apply(invocation.job, drafted, ports, consent))
         return _finish(invocation, report, ports.server)
@@ -284,7 +287,7 @@ def _refuse_other_plan(args: argparse.Namespace, drafted: Proposal) -> None:
 
 
 def _consent(invocation: Invocation) -> Problem:
-    answers = invocation.args.answers or "answers.yaml"
+    answers = invocation.args.answers or invocation.workspace.answers
     return Problem(
         "consent.missing",
         "there are changes, and nobody has consented to them; nothing was changed",

@@ -16,12 +16,15 @@ from installer.core.fields import FileFacts
 
 
 def read_draft(args: argparse.Namespace) -> draft.Draft:
-    """Everything that was set: file, environment, flags.
+    """Everything that was set: in a conversation, or by file, environment and flags.
 
     Raises:
         LocalIoError: the file cannot be read.
         AnswersError: it cannot be understood at all.
     """
+    if args.draft is not None:
+        answered: draft.Draft = args.draft
+        return answered
     layers = [draft.from_environment(os.environ), draft.from_flags(args.settings or ())]
     if args.answers:
         path = Path(args.answers)

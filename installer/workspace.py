@@ -36,6 +36,11 @@ class Workspace:
         return self.root / "runs" / self.run
 
     @property
+    def answers(self) -> Path:
+        """The answers that repeat the last run."""
+        return self.root / "answers.yaml"
+
+    @property
     def store(self) -> Path:
         """The encrypted secret store."""
         return self.root / "secrets.store"
@@ -54,7 +59,7 @@ class Workspace:
 
     def save_answers(self, text: str) -> Path:
         """Keep the answers that repeat this run."""
-        return self._replace(self.root / "answers.yaml", text)
+        return self._replace(self.answers, text)
 
     def save_report(self, report: Report) -> Path:
         """Write both forms of the report; returns the path of the readable one."""
@@ -128,10 +133,15 @@ class EventLog:
             self.failure = self.failure or error
 
 
-def default_root(deployment: str) -> Path:
-    """Where a deployment's directory lies unless `--run-dir` says otherwise (XDG)."""
+def state_root() -> Path:
+    """Where this program keeps what lasts (XDG Base Directory Specification 0.8)."""
     base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "devplat-install" / deployment
+    return Path(base) / "devplat-install"
+
+
+def default_root(deployment: str) -> Path:
+    """Where a deployment's directory lies unless `--run-dir` says otherwise."""
+    return state_root() / deployment
 
 
 def _unwritable(path: Path, error: OSError) -> Problem:

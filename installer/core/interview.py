@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from installer.core.answers_shape import Form, Question
+from installer.core.answers_vault_rules import POSSESSION
 from installer.core.catalog import Catalog
 from installer.core.draft import Validated, validate
 from installer.core.errors import Problem
@@ -144,11 +145,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Interview:
-    """What has been answered so far; immutable, so that going back is keeping an earlier one."""
+    """What has been answered so far; immutable, so that going back is keeping an earlier one.
+
+    `sections`, when given, are the only ones that are asked about.
+    """
 
     draft: Draft
     catalog: Catalog
     files: FileProbe | None = None
+    sections: frozenset[str] | None = None
 
     def answer(self, path: str, text: str) -> Interview:
         """With one answer as it was typed; an empty text takes the answer back."""
@@ -169,7 +174,7 @@ class Interview:
         """What a step asks, given the answers so far."""
         return tuple(
             self._item(question)
-            for question in questions_of(self.form)[step.name]
+            for question in self._questions[step.name]
             if self._is_asked(question)
         )
 
@@ -182,12 +187,17 @@ class Interview:
         return all(item.is_settled for item in self.items(step))
 
     @property
+    def steps(self) -> tuple[InterviewStep, ...]:
+        """The steps that ask something."""
+        return tuple(step for step in STEPS if self.items(step))
+
+    @property
     def open_warnings(self) -> tuple[Problem, ...]:
         """What would have to be accepted with a reason, each code once."""
         waived = self.found.values.get("waivers") or {}
         told = {
             judged.problem.code: judged.problem
-            for judged in self.found.judged
+            for judged in self._told
             if judged.severity is Severity.WARN and judged.problem.code not in waived
         }
         return tuple(told.values())
@@ -210,14 +220,25 @@ class Interview:
         """The judgement of everything as it stands."""
         return examine(self.draft, self.catalog, self.files)
 
+    @property
+    def _told(self) -> tuple[Judged, ...]:
+        """Whoever holds a conversation can also be asked to prove a key share."""
+        return tuple(j for j in self.found.judged if j.problem.code != POSSESSION)
+
     @cached_property
     def _judged(self) -> Mapping[str, list[Judged]]:
         by_path: dict[str, list[Judged]] = {}
-        for judged in self.found.judged:
+        for judged in self._told:
             by_path.setdefault((judged.problem.where or "").partition("[")[0], []).append(judged)
         return by_path
 
+    @cached_property
+    def _questions(self) -> Mapping[str, tuple[Question, ...]]:
+        return questions_of(self.form)
+
     def _is_asked(self, question: Question) -> bool:
+        if self.sections is not None and question.path[0] not in self.sections:
+            return False
         if question.when is None:
             return True
         path, modes = question.when
