@@ -109,7 +109,7 @@ def settings(lock: Path) -> list[str]:
     given = {
         "domain.base": "company.com",
         "ssh.host": "127.0.0.1",
-        "ssh.port": "1",  # nobody listens: the run ends at the connection, the answers are kept
+        "ssh.port": "1",  # without a key the run ends here; the answers are kept
         "admin.email": "ops@company.com",
         "images.lock_file": str(lock),
         "vault.mode": "embedded",
@@ -127,13 +127,13 @@ def test_plain_lines_make_the_answers_that_a_file_makes(
     secret = {"PASSPHRASE": "a long passphrase of this test 42!"}
     terminal = open_terminal("--plain", *settings(lock), "--ask", "tls,domain", **secret)
     terminal.answer({"Base domain": "platform.company.com", "TLS profile": "modern"})
-    assert terminal.status() == ExitCode.SSH_CONNECT, terminal.text
+    assert terminal.status() == ExitCode.SSH_AUTH, terminal.text
     written = (tmp_path / "run/answers.yaml").read_text()
     assert "base: platform.company.com" in written
     assert "profile: modern" in written
 
     again = open_terminal("--unattended", "--answers", str(tmp_path / "run/answers.yaml"), **secret)
-    assert again.status() == ExitCode.SSH_CONNECT
+    assert again.status() == ExitCode.SSH_AUTH
     assert (tmp_path / "run/answers.yaml").read_text() == written
 
 
