@@ -169,6 +169,7 @@ def _add_answers_flags(parser: argparse.ArgumentParser, default: object = None) 
         default=default,
         help="one answer; wins over file and environment",
     )
+    parser.add_argument("--ask-socket", metavar="PATH", default=default, help=argparse.SUPPRESS)
     parser.add_argument(
         "--run-dir", metavar="DIR", default=default, help="where logs, reports and the store lie"
     )

@@ -64,7 +64,7 @@ class Invocation:
         redactor = Redactor()
         drawn = drawing.draw_up(answers, warnings, stacks, owner, is_gone)
         job = replace(drawn, redact=redactor.redact)
-        reader = SecretReader(redactor, may_ask=reading.may_ask(args))
+        reader = SecretReader(redactor, reading.asker(args))
         access = StoreAccess(answers, reader)
         reader.read_from(access.fetchers())
         if not _needs_store(answers):  # opening the ports judges them too, with the store at hand

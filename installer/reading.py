@@ -6,8 +6,11 @@ import argparse
 import os
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+from installer.adapters.questions import SocketQuestions
+from installer.adapters.secret_sources import ask_terminal
 from installer.core import draft
 from installer.core.answers import Answers
 from installer.core.catalog import Catalog
@@ -36,9 +39,13 @@ def read_draft(args: argparse.Namespace) -> draft.Draft:
     return draft.merge(*layers)
 
 
-def may_ask(args: argparse.Namespace) -> bool:
-    """Whether somebody sits at a terminal and has not said that nobody is to be asked."""
-    return not args.unattended and sys.stdin.isatty()
+def asker(args: argparse.Namespace) -> Callable[[str], str] | None:
+    """How somebody is asked: at the terminal, by a watcher of the run; None where nobody is."""
+    if args.unattended:
+        return None
+    if args.ask_socket:
+        return SocketQuestions(Path(args.ask_socket))
+    return ask_terminal if sys.stdin.isatty() else None
 
 
 _INSTALLING = frozenset({None, "answers", "apply", "plan"})
@@ -53,7 +60,7 @@ def validate(args: argparse.Namespace, given: draft.Draft, catalog: Catalog) -> 
     Raises:
         AnswersError: with every problem at once.
     """
-    attended = may_ask(args) or args.command not in _INSTALLING
+    attended = asker(args) is not None or args.command not in _INSTALLING
     return draft.validate(given, catalog, files=probe_file, attended=attended)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from installer.adapters.secret_sources import Fetch, ask_terminal, resolve_secret
+from installer.adapters.secret_sources import Fetch, resolve_secret
 from installer.core.errors import AnswersError, SecretStoreError
 from installer.core.fields_secrets import check_secret_value
 from installer.core.redaction import Redactor
@@ -60,9 +60,9 @@ class KnownStore:
 class SecretReader:
     """Reads the secrets that answers refer to, checks them, and tells the redactor."""
 
-    def __init__(self, redactor: Redactor, *, may_ask: bool) -> None:
+    def __init__(self, redactor: Redactor, ask: Callable[[str], str] | None) -> None:
         self._redactor = redactor
-        self._ask = ask_terminal if may_ask else None
+        self._ask = ask
         self._stores: Mapping[SecretSource, Fetch] = {}
 
     def read_from(self, stores: Mapping[SecretSource, Fetch]) -> None:

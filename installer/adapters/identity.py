@@ -20,7 +20,7 @@ def make_owner(now: datetime) -> Owner:
         run=f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}",
         user=os.environ.get("SUDO_USER") or getpass.getuser(),
         machine=_machine(),
-        process=_process(os.getpid()) or "",
+        process=describe_process(os.getpid()) or "",
         since=now.isoformat(timespec="seconds"),
     )
 
@@ -32,14 +32,14 @@ def is_gone(process: str) -> bool:
     description does not.
     """
     pid = process.split(":", 1)[0]
-    return pid.isdigit() and _process(int(pid)) != process
+    return pid.isdigit() and describe_process(int(pid)) != process
 
 
 def _machine() -> str:
     return socket.gethostname()
 
 
-def _process(pid: int) -> str | None:
+def describe_process(pid: int) -> str | None:
     """`pid:start:boot`; the start time is in clock ticks since boot (proc(5), field 22)."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

@@ -79,7 +79,7 @@ def opened(rehearsal, root, *, token):
     job = replace(job, plan=replace(job.plan, answers=answers))
     workspace = Workspace(root, "run")
     workspace.prepare()
-    reader = SecretReader(Redactor(), may_ask=False)
+    reader = SecretReader(Redactor(), None)
     access = StoreAccess(job.plan.answers, reader)
     host, clock, engine = LocalHost(), SystemClock(), Engine(rehearsal, job)
     opening = Opening(job, workspace, reader, access, host, engine, clock.now, os.urandom)

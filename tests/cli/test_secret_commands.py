@@ -99,7 +99,8 @@ def test_all_secrets_and_some_of_them_is_a_contradiction():
 
 def judge(path, command, *, terminal, monkeypatch, unattended=False):
     monkeypatch.setattr(sys, "stdin", Namespace(isatty=lambda: terminal))
-    args = Namespace(answers=path, settings=(), command=command, unattended=unattended)
+    given = {"answers": path, "settings": (), "draft": None, "ask_socket": None}
+    args = Namespace(**given, command=command, unattended=unattended)
     catalog = load_stacks().catalog
     try:
         reading.validate(args, reading.read_draft(args), catalog)

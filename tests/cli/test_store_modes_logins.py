@@ -173,7 +173,7 @@ def access_of(lab: Lab) -> StoreAccess:
     path = Path(lab.operator.argv()[2])
     given = draft.from_file(path.read_bytes(), str(path), 0o600)
     answers: Answers = draft.validate(draft.merge(given), draw_up_catalog()).answers
-    reader = SecretReader(Redactor(), may_ask=False)
+    reader = SecretReader(Redactor(), None)
     return StoreAccess(answers, reader)
 
 
