@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LOCK := requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check lint types imports unit slow golden golden-update schema schema-check integration test \
+.PHONY: help setup check lint types imports unit slow golden golden-update screenshots schema schema-check integration test \
         demo demo-shell demo-down bench images lock build clean new-service
 
 help: ## list the targets
@@ -43,6 +43,11 @@ golden: setup ## rendered bundles against the reviewed ones
 
 golden-update: setup ## accept the rendered bundles; review the diff
 	$(BIN)/python -m tests.golden.render
+
+screenshots: setup ## pictures of every screen into docs/screens, and their texts for the tests
+	mkdir -p docs/screens
+	$(BIN)/python -m tests.tui.screens
+	$(BIN)/python -m tests.tui.screens docs/screens
 
 schema: setup ## write the generated schemas
 	$(BIN)/devplat-install answers schema > docs/answers.schema.json

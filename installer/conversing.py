@@ -7,6 +7,7 @@ conversation left. What is done with the answers is `commands.install`, as for a
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -48,8 +49,11 @@ def converse(
         reading.probe_file,
         _sections(args, catalog),
     )
-    if not args.answers:
-        interview = _resume(file, interview)
+    earlier = None if args.answers else file.load(interview)
+    if not is_plain(args, os.environ):
+        return _on_screen(args, interview, earlier, file)
+    if earlier is not None and _wants("An earlier conversation was not finished. Go on with it?"):
+        interview = earlier
     dialogue = Dialogue(interview, ask=_ask, tell=print, keep=file.save)
     args.draft = dialogue.hold().draft
     status = install(args)
@@ -91,12 +95,22 @@ def _require_terminal() -> None:
     )
 
 
-def _resume(file: DraftFile, interview: Interview) -> Interview:
-    earlier = file.load(interview)
-    if earlier is None:
-        return interview
-    typed = _ask("An earlier conversation was not finished. Go on with its answers? (Y/n): ")
-    return interview if typed.lower() in {"n", "no"} else earlier
+def _on_screen(
+    args: argparse.Namespace, interview: Interview, earlier: Interview | None, file: DraftFile
+) -> ExitCode:
+    from installer.front import LocalFront  # noqa: PLC0415 - only screens need it
+    from installer.tui.app import InstallerApp  # noqa: PLC0415
+
+    run_dir = Path(args.run_dir) if args.run_dir else None
+    front = LocalFront(load_stacks(), file, run_dir)
+    status = InstallerApp(interview, earlier, front).run()
+    if status is None:
+        print("Everything typed is kept; the same command goes on with it.")  # noqa: T201
+    return ExitCode(status or 0)
+
+
+def _wants(question: str) -> bool:
+    return _ask(f"{question} (Y/n): ").lower() not in {"n", "no"}
 
 
 def _sections(args: argparse.Namespace, catalog: Catalog) -> frozenset[str] | None:

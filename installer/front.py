@@ -1,0 +1,117 @@
+"""What the screens may cause: drawing is done in this process, commands run in one of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from installer import drawing
+from installer.adapters.background import Background, find_background, start_background
+from installer.adapters.clock import SystemClock
+from installer.adapters.identity import is_gone, make_owner
+from installer.adapters.network import SystemResolver
+from installer.core.draft import dump
+from installer.core.errors import LocalIoError, Problem, Remedy
+from installer.core.interview import Interview
+from installer.draft_file import DraftFile
+from installer.stacks import Stacks
+from installer.tui.front import Drawing, SizeRow
+from installer.workspace import Workspace, default_root
+
+
+@dataclass
+class LocalFront:
+    """For the operator at this machine.
+
+    Attributes:
+        stacks: What can be installed.
+        file: Keeps what was typed.
+        run_dir: As `--run-dir`; None for the deployment's own place.
+    """
+
+    stacks: Stacks
+    file: DraftFile
+    run_dir: Path | None
+    _root: Path | None = field(default=None, init=False)
+
+    def save(self, interview: Interview) -> None:
+        """Keep what was typed."""
+        self.file.save(interview)
+
+    def draw(self, interview: Interview) -> Drawing:
+        """What the answers make, with nothing contacted."""
+        validated = interview.validate(attended=True)
+        owner = make_owner(SystemClock().now())
+        answers, warnings = validated.answers, validated.warnings
+        job = drawing.draw_up(answers, warnings, self.stacks, owner, is_gone)
+        plan = job.plan
+        return Drawing(
+            deployment=plan.deployment,
+            release=job.bundle.release,
+            files={
+                path: file.data.decode("utf-8", "replace")
+                for path, file in job.bundle.files.items()
+            },
+            findings=job.audit_bundle,
+            sizes=tuple(
+                SizeRow(name, plan.resources[name].cpus, plan.resources[name].memory_mib)
+                for name in plan.services
+            ),
+            summary=(f"sizing: {job.facts['sizing']}", f"cost: {job.facts['cost']}"),
+            notes=tuple(
+                f"{name}: {note}" for name in plan.services for note in plan.manifest(name).notes
+            ),
+        )
+
+    def look_up(self, name: str) -> tuple[str, ...]:
+        """Addresses of a name."""
+        return SystemResolver().addresses(name)
+
+    def start(self, command: str, interview: Interview, flags: Sequence[str] = ()) -> Background:
+        """Start a command with these answers; it goes on when this program ends."""
+        answers = interview.validate(attended=True).answers
+        root = self.run_dir or default_root(answers.deployment.name)
+        run = make_owner(SystemClock().now()).run
+        workspace = Workspace(root, run)
+        workspace.prepare()
+        path = workspace.save_answers(dump(answers))
+        self._root = root
+        try:
+            return start_background(
+                root / "background" / run,
+                command,
+                ["--answers", str(path), "--run-dir", str(root), *flags],
+            )
+        except OSError as error:
+            raise LocalIoError(
+                Problem(
+                    "background.start",
+                    f"the command {command} cannot be started: {error.strerror}",
+                    Remedy("make the run directory writable", ("devplat-install --run-dir DIR",)),
+                    where=str(root),
+                )
+            ) from error
+
+    def watched(self) -> Background | None:
+        """The command that was started last, also by an earlier session."""
+        found = [find_background(root / "background") for root in self._roots()]
+        started = [each for each in found if each is not None]
+        return max(started, key=lambda each: each.folder.rpartition("/")[2], default=None)
+
+    def report(self) -> Mapping[str, Any] | None:
+        """The report of the run that ended last."""
+        paths = [path for root in self._roots() for path in root.glob("runs/*/report.json")]
+        latest = max(paths, key=lambda path: path.parent.name, default=None)
+        if latest is None:
+            return None
+        report: Mapping[str, Any] = json.loads(latest.read_text(encoding="utf-8"))
+        return report
+
+    def _roots(self) -> list[Path]:
+        """Where deployments of this operator are kept."""
+        if self._root or self.run_dir:
+            return [self._root or self.run_dir or Path()]
+        return [path for path in self.file.folder.glob("*") if path.is_dir()]
