@@ -113,7 +113,7 @@ class InstallerApp(App[int]):
         if wanted == VERIFY:
             await self._verify(self._earlier or self._interview)
             return
-        self.exit(max(status, 0))
+        self.exit(status)
 
     async def _show_results(self, report: Mapping[str, Any]) -> str | None:
         return await self.push_screen_wait(ResultsScreen(report))

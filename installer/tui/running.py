@@ -22,6 +22,8 @@ from installer.tui.modals import Choose, SecretQuestion
 from installer.tui.signs import sign
 
 LOOK_EVERY_S = 0.25
+ENDED_SILENTLY = 70
+"""Status of a command that went without a word, as of any other defect."""
 _WAIT, _STOP = "wait", "stop"
 
 
@@ -30,7 +32,7 @@ class RunScreen(Screen[int | None]):
 
     BINDINGS = [
         Binding("ctrl+c", "interrupt", "Stop", priority=True),
-        Binding("escape", "leave", "Leave it running"),
+        Binding("escape", "leave", "Leave"),
         Binding("slash", "filter", "Filter the log"),
     ]
 
@@ -43,6 +45,7 @@ class RunScreen(Screen[int | None]):
         self._titles: dict[str, str] = {}
         self._lines: list[str] = []
         self._asked: str | None = None
+        self._told: int | None = None
         self._status: int | None = None
 
     def compose(self) -> ComposeResult:
@@ -75,7 +78,7 @@ class RunScreen(Screen[int | None]):
         if question is None:
             self._asked = None
         if not running and self._status is None:
-            self._end(None)
+            self._end()
 
     def _show(self, event: Mapping[str, Any]) -> None:
         shown = {
@@ -126,15 +129,17 @@ class RunScreen(Screen[int | None]):
     def _run_finished(self, event: Mapping[str, Any]) -> None:
         for problem in event["problems"]:
             self._complain(problem)
-        self._end(int(event["exit_code"]))
+        self._told = int(event["exit_code"])
 
-    def _end(self, status: int | None) -> None:
-        if self._watched.is_running:  # the report is written after the last event
-            return
-        self._status = status if status is not None else -1
+    def _end(self) -> None:
+        """The command has gone; a failure stays to be read."""
+        self._status = self._told if self._told is not None else ENDED_SILENTLY
         for line in self._watched.results().splitlines():
             self._write(line)
-        self.dismiss(self._status)
+        if self._status == 0:
+            self.dismiss(0)
+            return
+        self._now(f"{sign('fail')} It did not succeed (status {self._status}). Escape goes on.")
 
     def _complain(self, problem: Mapping[str, Any]) -> None:
         self._write(f"{sign('fail')} {problem['summary']}")
@@ -185,5 +190,5 @@ class RunScreen(Screen[int | None]):
             self._watched.interrupt()
 
     def action_leave(self) -> None:
-        """The run goes on; starting the program again shows it."""
-        self.dismiss(None)
+        """The run goes on, and the program shows it when started again; or it was read."""
+        self.dismiss(self._status)

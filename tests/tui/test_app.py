@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import DataTable, Input, Select, Static, TextArea
+from textual.widgets import DataTable, Input, RichLog, Select, Static, TextArea
 
 from installer.core import draft
 from installer.core.interview import Interview
@@ -262,7 +262,13 @@ def test_a_plan_that_fails_leads_back_to_the_questions() -> None:
 
     async def script(pilot: Pilot[int]) -> None:
         await answer_everything(pilot, GIVEN)
-        await until(pilot, lambda: len(front.started) == 1)
+        await see(pilot, RunScreen)
+        now = pilot.app.screen.query_one("#now", Static)
+        await until(pilot, lambda: "status 5" in str(now.content))
+        log = pilot.app.screen.query_one("#log", RichLog)
+        assert "coder never became healthy" in "".join(line.text for line in log.lines)
+        assert "docker logs coder" in "".join(line.text for line in log.lines)
+        await pilot.press("escape")
         await see(pilot, WizardScreen)
 
     play(front, script)
