@@ -40,6 +40,7 @@ class InstallerApp(App[int]):
         self._interview = interview
         self._earlier = earlier
         self._front = front
+        self._typed: dict[str, str] = {}
 
     def on_mount(self) -> None:
         """Begin; what an earlier session left under way comes first."""
@@ -91,7 +92,7 @@ class InstallerApp(App[int]):
         except InstallError as error:
             self._complain(error)
             return None
-        status = await self.push_screen_wait(RunScreen(planned, "Examine and compare"))
+        status = await self.push_screen_wait(RunScreen(planned, "Examine and compare", self._typed))
         if status != 0:
             return None
         consent = await self.push_screen_wait(ReviewScreen(drawing, answers, planned.results()))
@@ -104,7 +105,7 @@ class InstallerApp(App[int]):
         return self._front.start(command, interview, flags)
 
     async def _watch(self, watched: Watched) -> None:
-        status = await self.push_screen_wait(RunScreen(watched, watched.command))
+        status = await self.push_screen_wait(RunScreen(watched, watched.command, self._typed))
         if status is None:
             self.exit()
             return

@@ -28,7 +28,11 @@ _WAIT, _STOP = "wait", "stop"
 
 
 class RunScreen(Screen[int | None]):
-    """Shows a command until it has ended; ends with its status, None when it is left running."""
+    """Shows a command until it has ended; ends with its status, None when it is left running.
+
+    `remembered` has what was typed for commands of this session, in memory alone, so that a
+    passphrase is not asked for twice between plan and apply.
+    """
 
     BINDINGS = [
         Binding("ctrl+c", "interrupt", "Stop", priority=True),
@@ -36,9 +40,11 @@ class RunScreen(Screen[int | None]):
         Binding("slash", "filter", "Filter the log"),
     ]
 
-    def __init__(self, watched: Watched, title: str) -> None:
+    def __init__(self, watched: Watched, title: str, remembered: dict[str, str]) -> None:
         super().__init__()
         self._watched = watched
+        self._remembered = remembered
+        self._given: set[str] = set()
         self._heading = title
         self._offset = 0
         self._branches: dict[str, TreeNode[None]] = {}
@@ -74,7 +80,7 @@ class RunScreen(Screen[int | None]):
         question = self._watched.question()
         if question and question != self._asked:
             self._asked = question
-            self._ask(question)
+            self._reply(question)
         if question is None:
             self._asked = None
         if not running and self._status is None:
@@ -139,7 +145,8 @@ class RunScreen(Screen[int | None]):
         if self._status == 0:
             self.dismiss(0)
             return
-        self._now(f"{sign('fail')} It did not succeed (status {self._status}). Escape goes on.")
+        status = f" (status {self._told})" if self._told is not None else ""
+        self._now(f"{sign('fail')} It did not succeed{status}. Escape goes on.")
 
     def _complain(self, problem: Mapping[str, Any]) -> None:
         self._write(f"{sign('fail')} {problem['summary']}")
@@ -158,9 +165,15 @@ class RunScreen(Screen[int | None]):
             self.query_one("#log", RichLog).write(Text(line))
 
     @work
-    async def _ask(self, question: str) -> None:
-        answer = await self.app.push_screen_wait(SecretQuestion(question))
-        if answer is not None and not self._watched.answer(answer):
+    async def _reply(self, question: str) -> None:
+        """With what was typed for the command before, once; else by asking."""
+        known = self._remembered.get(question) if question not in self._given else None
+        answer = known or await self.app.push_screen_wait(SecretQuestion(question))
+        if answer is None:
+            return
+        self._given.add(question)
+        self._remembered[question] = answer
+        if not self._watched.answer(answer):
             self.notify("Nobody waits for this answer any more.", severity="warning")
 
     def action_filter(self) -> None:

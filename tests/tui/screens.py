@@ -56,7 +56,7 @@ def screens() -> dict[str, Callable[[], Screen[Any]]]:
         draft.dump(interview().validate(attended=True).answers),
         "+ service coder is added\n+ file    compose.yaml\nplan    0123456789ab",
     )
-    made["run"] = lambda: RunScreen(FakeRun(looks=10**6), "apply")
+    made["run"] = lambda: RunScreen(FakeRun(looks=10**6), "apply", {})
     made["results"] = lambda: ResultsScreen(REPORT)
     return made
 

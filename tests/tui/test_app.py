@@ -291,6 +291,22 @@ def test_what_a_run_asks_is_put_hidden_and_answered() -> None:
     assert run.told == ["hush"]
 
 
+def test_what_was_typed_for_the_plan_is_not_asked_for_again() -> None:
+    runs = {name: FakeRun(name, asks="Passphrase: ", looks=1) for name in ("plan", "apply")}
+    front = FakeFront(runs=runs, last_report=REPORT)
+
+    async def script(pilot: Pilot[int]) -> None:
+        await answer_everything(pilot, GIVEN)
+        await see(pilot, SecretQuestion)
+        await pilot.press(*"hush", "enter")
+        await see(pilot, ReviewScreen)
+        await pilot.press(*"devplat", "enter")
+        await see(pilot, ResultsScreen)
+
+    play(front, script)
+    assert runs["plan"].told == runs["apply"].told == ["hush"]
+
+
 def test_a_stop_is_asked_for_once_and_the_safe_answer_is_first() -> None:
     """F-067."""
     run = FakeRun(looks=10**6)
