@@ -75,6 +75,27 @@ def provided_files(
     return make_material(certificates, chain, key, roots, checks)
 
 
+def read_roots(path: Path, where: str) -> bytes:
+    """The authorities of a PEM file, as PEM.
+
+    Raises:
+        TlsError: it holds a certificate that is no authority's, or none at all.
+        LocalIoError: it cannot be read.
+    """
+    roots = parse_certificates(_read_file(path), str(path))
+    strangers = [facts.title for c in roots if not (facts := describe_certificate(c)).is_ca]
+    if strangers:
+        raise TlsError(
+            Problem(
+                code="tls.not_an_authority",
+                summary=f"{path} has certificates that are no authority's: {', '.join(strangers)}",
+                where=where,
+                remedy=Remedy("name the file with the root of the authority, CA:TRUE"),
+            )
+        )
+    return b"".join(root.public_bytes(Encoding.PEM) for root in roots)
+
+
 def make_material(
     certificates: Sequence[x509.Certificate],
     chain: ChainFacts,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 
 from installer.adapters.certificates import provided_files
-from installer.adapters.private_authority import private_ca
+from installer.adapters.private_authority import private_ca, stored_root
 from installer.core.certificates import TlsMaterial
+from installer.core.errors import Problem, Remedy, TlsError
 from installer.core.secrets import Secret, SecretSpec
 from installer.ports import Entropy, SecretStore
 
@@ -46,6 +48,10 @@ class PrivateAuthority:
             return self._issue(_ReadOnly(self._store), names)
         except _WouldMakeError:
             return None
+
+    def roots(self) -> bytes | None:
+        """The authority's own certificate, also while one that it issued is due for renewal."""
+        return stored_root(self._store)
 
     def _issue(self, store: SecretStore, names: Sequence[str]) -> TlsMaterial:
         return private_ca(
@@ -86,18 +92,51 @@ class ProvidedFiles:
 
     current = ensure
 
+    def roots(self) -> bytes | None:
+        """The root in the files, if the system does not have it."""
+        return self._material.roots_pem
+
 
 class EdgeIssued:
-    """The edge gets its own certificates (ACME), with the provider's credentials."""
+    """The edge gets its own certificates (ACME), with the provider's credentials.
 
-    def __init__(self, credentials: Mapping[str, Secret]) -> None:
+    `roots_pem` is the root of a private directory; its certificates end there too.
+    """
+
+    def __init__(
+        self, credentials: Mapping[str, Secret], *, roots_pem: bytes | None = None
+    ) -> None:
         self.credentials = credentials
+        self._roots_pem = roots_pem
 
     def ensure(self, names: Sequence[str]) -> None:
         """Nothing."""
         del names
 
     current = ensure
+
+    def roots(self) -> bytes | None:
+        """Roots to trust besides the system's."""
+        return self._roots_pem
+
+
+def check_mac_key(key: Secret, where: str) -> Secret:
+    """The MAC key of an external account, without the line end of a file.
+
+    Raises:
+        TlsError: it is not base64url (RFC 8555, 7.3.4); the value is not shown.
+    """
+    text = key.reveal().strip()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{16,512}={0,2}", text, re.ASCII):
+        raise TlsError(
+            Problem(
+                code="tls.mac_key",
+                summary="the MAC key is no base64url of 16 to 512 characters",
+                where=where,
+                remedy=Remedy("store it exactly as the authority shows it"),
+            )
+        )
+    return Secret(text)
 
 
 class _WouldMakeError(Exception):

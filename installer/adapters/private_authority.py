@@ -30,6 +30,7 @@ from installer.adapters.certificates import (
 from installer.core.certificate_rules import judge_chain
 from installer.core.certificates import (
     AUTHORITY_LIFE,
+    LEAF_DAYS,
     LEAF_LIFE,
     CertificateFacts,
     TlsMaterial,
@@ -70,7 +71,7 @@ def private_ca(
 ) -> TlsMaterial:
     """A certificate for `hosts` by the authority of this deployment; both are made when needed.
 
-    The server's certificate is issued anew when it has less than 30 days left or the hosts changed;
+    The server's certificate is issued anew when a third of its life is left or the hosts changed;
     the authority's, with the same key, when it would end before that, or when a host lies outside
     the names it may sign (`domain` and what is below it, and hosts elsewhere). Then the check
     `tls.root` of the result warns that clients have to install the root again.
@@ -84,13 +85,20 @@ def private_ca(
     authority, is_renewed = _authority(
         store, deployment, permitted_names(domain, hosts), now, random
     )
-    server = _server(store, deployment, authority, hosts, now, random)
+    server = _server(store, deployment, authority, hosts, now, random, profile)
     certificates, chain = relate_certificates(
         (server.certificate, authority.certificate), server.key, ()
     )
     checks = judge_chain(chain, hosts, now, profile=profile, where=_WHERE)
     root = _root_check(describe_certificate(authority.certificate), is_renewed)
     return make_material(certificates, chain, server.key, (), (root, *checks))
+
+
+def stored_root(store: SecretStore) -> bytes | None:
+    """The authority's certificate as PEM, None when there is none. Raises `IntegrityError`."""
+    if (number := _latest(store, _AUTHORITY)) == 0:
+        return None
+    return _load(store, _AUTHORITY, number).certificate.public_bytes(Encoding.PEM)
 
 
 def make_private_ca(
@@ -138,7 +146,7 @@ def issue_certificate(
     It lasts `days`, but never longer than its authority.
 
     Raises:
-        ValueError: more than 397 days, or no host.
+        ValueError: more than a year, or no host.
     """
     if not 0 < days <= LEAF_LIFE.days or not hosts:
         raise ValueError(f"a certificate has hosts and lasts 1 to {LEAF_LIFE.days} days")
@@ -203,11 +211,12 @@ def _server(
     hosts: Sequence[str],
     now: datetime,
     random: Entropy,
+    profile: str,
 ) -> Issued:
     def fits(server: Issued) -> bool:
         facts = describe_certificate(server.certificate)
         signed = is_signed_by(server.certificate, authority.certificate)
-        return signed and not needs_new_leaf(facts, hosts, now)
+        return signed and not needs_new_leaf(facts, hosts, now, profile)
 
     number = _latest(store, _SERVER)
     if number:
@@ -219,7 +228,9 @@ def _server(
         _SERVER,
         number + 1,
         "the edge's certificate and its key",
-        lambda: issue_certificate(authority, hosts, now, random, name=deployment),
+        lambda: issue_certificate(
+            authority, hosts, now, random, name=deployment, days=LEAF_DAYS[profile]
+        ),
     )
     if not fits(issued):
         raise ConflictError(
@@ -269,12 +280,8 @@ def _parse(text: Secret, name: str) -> Issued:
 
 
 def _not_a_pair(name: str) -> Problem:
-    return Problem(
-        code="tls.stored",
-        summary=f"the secret {name} is not a certificate with its EC key",
-        where=name,
-        remedy=Remedy("put a backup of the secret store back"),
-    )
+    summary = f"the secret {name} is not a certificate with its EC key"
+    return Problem("tls.stored", summary, Remedy("put a backup of the secret store back"), name)
 
 
 def _root_check(root: CertificateFacts, is_renewed: bool) -> CheckResult:

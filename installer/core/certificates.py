@@ -16,10 +16,12 @@ import idna
 from installer.core.events import CheckResult
 from installer.core.secrets import Secret
 
-RENEW_BEFORE = timedelta(days=30)
-"""Remaining life below which a certificate of the private authority is issued anew."""
-LEAF_LIFE = timedelta(days=397)
-"""Life of such a certificate; public ones were held to this (CA/Browser Forum ballot SC31)."""
+RENEWAL_SHARE = 3
+"""A certificate is renewed when this part of its life, one third, is left; as ACME clients do."""
+LEAF_LIFE = timedelta(days=365)
+"""The longest life of a certificate of the private authority."""
+LEAF_DAYS = {"intermediate": 365, "modern": 90}
+"""Its life in days by TLS profile: within Mozilla's guidelines, which allow 366 and 90."""
 AUTHORITY_LIFE = timedelta(days=3650)
 """Life of the private authority itself."""
 
@@ -176,10 +178,18 @@ def permitted_names(domain: str, hosts: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({base, *(name for name in wanted if not _is_below(name, base))}))
 
 
-def needs_new_leaf(leaf: CertificateFacts, hosts: Iterable[str], now: datetime) -> bool:
-    """Whether it ends soon, or its names are others than the hosts."""
+def needs_new_leaf(
+    leaf: CertificateFacts, hosts: Iterable[str], now: datetime, profile: str = "intermediate"
+) -> bool:
+    """Whether it is due, lives longer than the profile allows, or its names are not the hosts."""
     wanted = {canonical_name(host) for host in hosts}
-    return set(leaf.names) != wanted or leaf.not_after - now < RENEW_BEFORE
+    is_long = leaf.not_after - leaf.not_before > timedelta(days=LEAF_DAYS[profile])
+    return set(leaf.names) != wanted or is_long or is_due(leaf, now)
+
+
+def is_due(leaf: CertificateFacts, now: datetime) -> bool:
+    """Whether at most a third of its life is left, so that it has to be renewed."""
+    return leaf.not_after - now <= (leaf.not_after - leaf.not_before) / RENEWAL_SHARE
 
 
 def needs_new_authority(
@@ -188,7 +198,7 @@ def needs_new_authority(
     """Whether it ends before a leaf issued today would, or may not sign all these names."""
     return (
         any(not any(_is_below(name, base) for base in authority.permitted) for name in permitted)
-        or authority.not_after - now < LEAF_LIFE + RENEW_BEFORE
+        or authority.not_after - now < LEAF_LIFE
     )
 
 

@@ -1,4 +1,4 @@
-"""Preflight rules over public names, seen from the bastion, the host and inside a container.
+"""Preflight rules over public names: seen from the bastion, the host, a container, name servers.
 
 A name counts as right only when every place that could be asked sees it point to an accepted
 address. A wildcard record that answers for everything is recognised by a name that cannot exist.
@@ -185,7 +185,8 @@ def _shadows(seen: Mapping[str, Addresses], facts: HostFacts, needs: Requirement
 
 
 def _places(facts: HostFacts) -> dict[str, Mapping[str, Addresses]]:
-    return {"bastion": facts.dns.bastion, "host": facts.dns.host}
+    asked = {f"name server {server}": names for server, names in facts.dns.resolvers.items()}
+    return {"bastion": facts.dns.bastion, "host": facts.dns.host, **asked}
 
 
 def _accepted(needs: Requirements) -> set[str]:

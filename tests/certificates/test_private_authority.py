@@ -15,7 +15,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from installer.adapters.certificate_facts import describe_certificate
 from installer.adapters.filestore import create_store, open_store
-from installer.adapters.private_authority import issue_certificate, make_private_ca, private_ca
+from installer.adapters.private_authority import (
+    issue_certificate,
+    make_private_ca,
+    private_ca,
+    stored_root,
+)
 from installer.core.certificates import TlsMaterial, needs_new_authority, permitted_names
 from installer.core.errors import ConflictError, IntegrityError, TlsError
 from installer.core.events import Outcome
@@ -68,7 +73,7 @@ def root_of(material: TlsMaterial) -> x509.Certificate:
 
 def test_a_second_run_gives_the_same_bytes(store: MemoryStore) -> None:
     first = issue(store)
-    again = issue(store, HOSTS[::-1] + HOSTS[:1], NOW + 300 * DAY)
+    again = issue(store, HOSTS[::-1] + HOSTS[:1], NOW + 240 * DAY)
     assert (again.fullchain_pem, again.key, again.roots_pem) == (
         first.fullchain_pem,
         first.key,
@@ -131,21 +136,24 @@ def test_tl_08_the_leaf_is_well_formed(store: MemoryStore) -> None:
     assert extensions["authorityKeyIdentifier"].value.key_identifier == ski.digest
     assert extensions["keyUsage"].value.digital_signature
     assert not extensions["keyUsage"].value.key_cert_sign
-    assert leaf.not_valid_after_utc - leaf.not_valid_before_utc <= timedelta(days=397)
+    assert leaf.not_valid_after_utc - leaf.not_valid_before_utc <= timedelta(days=365)
     assert leaf.not_valid_before_utc <= NOW
     assert leaf.serial_number != root.serial_number
 
 
-def test_the_leaf_is_issued_anew_in_its_last_30_days(store: MemoryStore) -> None:
+def test_the_leaf_is_issued_anew_at_two_thirds_of_its_life(store: MemoryStore) -> None:
+    """TL-20."""
     first = issue(store)
-    end = first.facts[0].not_after
-    assert issue(store, now=end - 30 * DAY).fullchain_pem == first.fullchain_pem
-    renewed = issue(store, now=end - 30 * DAY + timedelta(seconds=1))
+    leaf = first.facts[0]
+    due = leaf.not_before + (leaf.not_after - leaf.not_before) * 2 / 3
+    before = issue(store, now=due - timedelta(seconds=2))
+    assert before.fullchain_pem == first.fullchain_pem
+    renewed = issue(store, now=due + timedelta(seconds=2))
     assert renewed.fullchain_pem != first.fullchain_pem
     assert renewed.key != first.key
     assert renewed.roots_pem == first.roots_pem
     assert store.names() == {"tls-authority-1", "tls-server-1", "tls-server-2"}
-    assert issue(store, now=end - 29 * DAY).fullchain_pem == renewed.fullchain_pem
+    assert issue(store, now=due + DAY).fullchain_pem == renewed.fullchain_pem
 
 
 @pytest.mark.parametrize(
@@ -254,10 +262,10 @@ def test_two_first_runs_at_once_agree(store: MemoryStore) -> None:
     assert issue(store) == other[0]
 
 
-@pytest.mark.parametrize(("days", "hosts"), [(398, HOSTS), (0, HOSTS), (90, ())])
-def test_a_leaf_has_hosts_and_at_most_397_days(days: int, hosts: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("days", "hosts"), [(366, HOSTS), (0, HOSTS), (90, ())])
+def test_a_leaf_has_hosts_and_at_most_365_days(days: int, hosts: tuple[str, ...]) -> None:
     authority = make_private_ca("d", ["company.com"], NOW, random.Random(1).randbytes)
-    with pytest.raises(ValueError, match="397"):
+    with pytest.raises(ValueError, match="365"):
         issue_certificate(authority, hosts, NOW, random.Random(2).randbytes, days=days)
 
 
@@ -284,3 +292,23 @@ def test_an_authority_permits_what_lies_below_its_names() -> None:
     assert not needs_new_authority(facts, ["company.com", "a.b.company.com", "10.0.0.7"], NOW)
     assert needs_new_authority(facts, ["notcompany.com"], NOW)
     assert needs_new_authority(facts, ["com"], NOW)
+
+
+def test_a_leaf_lives_as_long_as_the_profile_allows(store: MemoryStore) -> None:
+    """TL-24: Mozilla's limits are 366 and 90 days; another profile means another leaf."""
+    lives = {}
+    for profile in ("intermediate", "modern"):
+        issued = private_ca(
+            store, deployment="d", domain="company.com", hosts=HOSTS, now=NOW,
+            random=random.Random(1).randbytes, profile=profile,
+        )  # fmt: skip
+        leaf = issued.facts[0]
+        lives[profile] = (leaf.not_after - leaf.not_before).days
+    assert lives == {"intermediate": 365, "modern": 90}
+
+
+def test_the_root_is_known_while_a_leaf_is_due(store: MemoryStore) -> None:
+    """Verification still trusts what runs, and can say that it is to be renewed (TL-20)."""
+    assert stored_root(store) is None
+    issued = issue(store)
+    assert stored_root(store) == issued.roots_pem

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import ssl
 import threading
 import time
@@ -17,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from standin import App, Refused, run_program, say, split_address, wait_for_signal
+from standin import EXPOSITION, App, Refused, run_program, say, split_address, wait_for_signal
 from traefik_config import Dynamic, Router, read_dynamic, read_static
 from traefik_middleware import Exchange, Middleware, Reply, make_middleware, redirect
 from traefik_proxy import access_line, forward, forwarded_headers
@@ -60,10 +61,14 @@ class Edge:
             now = _stamps(folder)
             if now != seen:
                 seen = now
-                try:
-                    self.load()
-                except Refused as error:
-                    say(json.dumps({"level": "error", "error": str(error)}), error=True)
+                self.reload()
+
+    def reload(self, *_: object) -> None:
+        """Read every file again, as on SIGHUP; what is not good changes nothing."""
+        try:
+            self.load()
+        except Refused as error:
+            say(json.dumps({"level": "error", "error": str(error)}), error=True)
 
     def find(self, point: str, exchange: Exchange) -> Router | None:
         """The router of the highest priority that matches on this entry point."""
@@ -122,69 +127,74 @@ class Edge:
         ).encode()
 
 
+class _Handler(BaseHTTPRequestHandler):
+    """Requests of one entry point; a subclass says of which."""
+
+    edge: Edge
+    point: str
+    trusted: Mapping[str, Any]
+    protocol_version = "HTTP/1.1"
+    timeout = 180
+
+    def do(self) -> None:
+        start = time.time()
+        if self.internal():
+            return
+        secure = isinstance(self.connection, ssl.SSLSocket)
+        client = self.client_address[0]
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = self.rfile.read(int(headers.get("content-length") or 0))
+        host = headers.get("host", "").rpartition("]")[2].split(":")[0].lower()
+        exchange = Exchange(
+            self.command, host, urllib.parse.unquote(self.path.split("?")[0]), self.path,
+            client, secure, forwarded_headers(headers, client, secure, self.trusted), len(body),
+        )  # fmt: skip
+        reply, router = self.edge.serve(self.point, exchange, body)
+        for done in exchange.finish:
+            done()
+        self.send(exchange, reply)
+        self.log(exchange, reply, router, start)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do
+
+    def internal(self) -> bool:
+        answer = self.edge.internal(self.point, self.path)
+        if answer is not None:
+            self.send_response_only(200)
+            for name, value in EXPOSITION.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(b"" if self.command == "HEAD" else answer)
+        return answer is not None
+
+    def send(self, exchange: Exchange, reply: Reply) -> None:
+        self.send_response_only(reply.status)
+        own = exchange.answer_headers
+        replaced = {name.lower() for name in own} | exchange.removed
+        kept = [pair for pair in reply.pairs() if pair[0].lower() not in replaced]
+        for name, value in [*kept, *own.items()]:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(reply.body)
+
+    def log(self, exchange: Exchange, reply: Reply, router: Router | None, start: float) -> None:
+        settings = self.edge.static.get("accessLog")
+        if settings is not None:
+            line = access_line(settings.get("fields") or {}, exchange, reply, router)
+            line |= {"Duration": int((time.time() - start) * 1e9), "entryPointName": self.point}
+            say(json.dumps(line))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 def make_handler(edge: Edge, point: str) -> type[BaseHTTPRequestHandler]:
     """The request handler of one entry point."""
     trusted = (edge.static["entryPoints"][point] or {}).get("forwardedHeaders") or {}
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = 180
-
-        def do(self) -> None:
-            start = time.time()
-            if self.internal():
-                return
-            secure = isinstance(self.connection, ssl.SSLSocket)
-            client = self.client_address[0]
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            body = self.rfile.read(int(headers.get("content-length") or 0))
-            host = headers.get("host", "").rpartition("]")[2].split(":")[0].lower()
-            exchange = Exchange(
-                self.command, host, urllib.parse.unquote(self.path.split("?")[0]), self.path,
-                client, secure, forwarded_headers(headers, client, secure, trusted), len(body),
-            )  # fmt: skip
-            reply, router = edge.serve(point, exchange, body)
-            for done in exchange.finish:
-                done()
-            self.send(exchange, reply)
-            self.log(exchange, reply, router, start)
-
-        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do
-
-        def internal(self) -> bool:
-            answer = edge.internal(point, self.path)
-            if answer is not None:
-                self.send_response_only(200)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(b"" if self.command == "HEAD" else answer)
-            return answer is not None
-
-        def send(self, exchange: Exchange, reply: Reply) -> None:
-            self.send_response_only(reply.status)
-            own = exchange.answer_headers
-            replaced = {name.lower() for name in own} | exchange.removed
-            kept = [pair for pair in reply.pairs() if pair[0].lower() not in replaced]
-            for name, value in [*kept, *own.items()]:
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(reply.body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(reply.body)
-
-        def log(
-            self, exchange: Exchange, reply: Reply, router: Router | None, start: float
-        ) -> None:
-            settings = edge.static.get("accessLog")
-            if settings is not None:
-                line = access_line(settings.get("fields") or {}, exchange, reply, router)
-                line |= {"Duration": int((time.time() - start) * 1e9), "entryPointName": point}
-                say(json.dumps(line))
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    return Handler
+    return type("Handler", (_Handler,), {"edge": edge, "point": point, "trusted": trusted})
 
 
 class Listener(ThreadingHTTPServer):
@@ -229,6 +239,7 @@ def run(static: Mapping[str, Any]) -> int:
         folder = Path(resolver["acme"]["storage"]).parent
         if not os.access(folder, os.W_OK):
             raise Refused(f"unable to get ACME account: {folder}: not writable")
+    signal.signal(signal.SIGHUP, edge.reload)
     for point in static["entryPoints"]:
         listener = Listener(edge, point)
         threading.Thread(target=listener.serve_forever, daemon=True).start()

@@ -104,6 +104,11 @@ def _check_resolver(name: str, acme: Mapping[str, Any]) -> None:
     chosen = CHALLENGES & {key for key in acme if acme[key] is not None}
     if len(chosen) != 1:
         raise Refused(f"certificatesResolvers.{name}.acme: want one challenge, not {len(chosen)}")
+    if missing := [p for p in acme.get("caCertificates") or () if not Path(p).is_file()]:
+        raise Refused(f"certificatesResolvers.{name}.acme: creating cert pool: {missing[0]}")
+    key = str((acme.get("eab") or {"hmacEncoded": "none"}).get("hmacEncoded", ""))
+    if not re.fullmatch(r"[A-Za-z0-9_-]+={0,2}", key):
+        raise Refused(f"certificatesResolvers.{name}.acme.eab: hmacEncoded is no base64url")
 
 
 @dataclass(frozen=True)

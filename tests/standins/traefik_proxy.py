@@ -37,8 +37,10 @@ def access_line(
 ) -> dict[str, Any]:
     """A line of the access log, with the queries and headers that its settings let through."""
     query = (fields.get("queryParameters") or {}).get("defaultMode", "keep")
+    # What a trusted client forwarded for; `forwarded_headers` has put the client itself last.
+    forwarded = exchange.headers.get("x-forwarded-for", "").rpartition(", ")[0]
     line: dict[str, Any] = {
-        "ClientHost": exchange.client,
+        "ClientHost": forwarded or exchange.client,
         "RequestHost": exchange.host,
         "RequestMethod": exchange.method,
         "RequestPath": exchange.path if query == "drop" else exchange.target,

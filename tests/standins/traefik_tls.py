@@ -21,7 +21,11 @@ VERSIONS = {
     "VersionTLS12": ssl.TLSVersion.TLSv1_2,
     "VersionTLS13": ssl.TLSVersion.TLSv1_3,
 }
-CURVES = {"CurveP256", "CurveP384", "CurveP521", "X25519", "X25519MLKEM768"}
+CURVES = {
+    "CurveP256": "prime256v1", "CurveP384": "secp384r1", "CurveP521": "secp521r1",
+    "X25519": "X25519", "X25519MLKEM768": "",
+}  # fmt: skip
+"""Traefik's names of groups, and OpenSSL's where Python can set them."""
 
 
 def make_contexts(dynamic: Dynamic) -> dict[str, ssl.SSLContext]:
@@ -80,9 +84,13 @@ def set_options(context: ssl.SSLContext, options: Mapping[str, Any]) -> None:
         if maximum not in VERSIONS:
             raise Refused(f"invalid TLS maximum version: {maximum}")
         context.maximum_version = VERSIONS[maximum]
-    for curve in options.get("curvePreferences") or []:
+    curves = options.get("curvePreferences") or []
+    for curve in curves:
         if curve not in CURVES:
             raise Refused(f"invalid CurveID: {curve}")
+    if usable := [CURVES[curve] for curve in curves if CURVES[curve]]:
+        # Python can set one group or none: one of the wanted, so that no other is offered.
+        context.set_ecdh_curve(usable[0])
     suites = options.get("cipherSuites") or []
     names = [openssl_name(suite) for suite in suites]
     if names:
