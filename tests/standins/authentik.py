@@ -1,28 +1,30 @@
 """A stand-in for authentik: `ak server`, `ak worker`, `ak healthcheck`. Reads AUTHENTIK_* with
 their `file://` and `env://` values, needs PostgreSQL; the worker migrates, makes `akadmin` and
-applies blueprints as far as they name OAuth2 providers. It refuses unknown settings, and Redis's.
+applies blueprints, the server logs people in by them. It refuses unknown settings, and Redis's.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import secrets
-import threading
+import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from authentik_blueprint import Blueprints
+from authentik_flow import Flows
+from authentik_oidc import Oidc
+from authentik_store import Store, hash_password, new_object
 from standin import (
     Answer,
     App,
     Refused,
     Request,
     connect_postgres,
+    exposition,
     parse_bool,
     query,
     read_secret,
@@ -67,14 +69,6 @@ BOOLEANS = re.compile(r"debug|.*\.(enabled|use_tls|use_ssl|send_pii|discover|use
 NUMBERS = re.compile(
     r"postgresql\.port|email\.(port|timeout)|w(eb|orker)\.(workers|threads|processes)"
 )
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS authentik_core_user (
-  username text PRIMARY KEY, email text, password text, token text);
-CREATE TABLE IF NOT EXISTS authentik_blueprints_blueprintinstance (
-  path text PRIMARY KEY, status text);
-CREATE TABLE IF NOT EXISTS authentik_core_application (slug text PRIMARY KEY, client_id text)
-"""
-_LOCK = threading.Lock()
 
 
 def read_settings(environment: Mapping[str, str]) -> dict[str, str]:
@@ -144,135 +138,83 @@ def connect(settings: Mapping[str, str]) -> Any:
     )
 
 
-def sql(connection: Any, text: str, *values: Any) -> list[tuple[Any, ...]]:
-    """Rows of a statement, one at a time."""
-    with _LOCK:
-        return query(connection, text, *values)
-
-
-def migrate(connection: Any, settings: Mapping[str, str]) -> None:
+def migrate(connection: Any, settings: Mapping[str, str]) -> Store:
     """The worker's first work: tables, and `akadmin` with the bootstrap values, once."""
-    sql(connection, "SELECT pg_advisory_lock(20260805)")
-    sql(connection, SCHEMA)
-    if not sql(connection, "SELECT 1 FROM authentik_core_user WHERE username='akadmin'"):
-        sql(
-            connection,
-            "INSERT INTO authentik_core_user VALUES ('akadmin', %s, %s, %s)",
-            settings.get("bootstrap_email", "root@example.com"),
-            hash_password(settings.get("bootstrap_password") or secrets.token_hex(20)),
-            settings.get("bootstrap_token"),
-        )
-    sql(connection, "SELECT pg_advisory_unlock(20260805)")
+    store = Store(connection)
+    store.migrate()
+    if store.first("authentik_core.user", username="akadmin") is None:
+        Blueprints(store, Path("/nonexistent")).apply("authentik Bootstrap")
+        admin = store.first("authentik_core.user", username="akadmin") or {}
+        password = settings.get("bootstrap_password", "")
+        store.write({
+            **admin,
+            "email": settings.get("bootstrap_email", "root@example.com"),
+            "password": hash_password(password) if password else "!",
+            "token": settings.get("bootstrap_token"),
+        })  # fmt: skip
+        # without one of these, every page leads to the first set-up
+        if password or settings.get("bootstrap_token"):
+            store.write(new_object("authentik_setup", done=True))
+    return store
 
 
-def hash_password(password: str) -> str:
-    """A salted PBKDF2 hash in Django's form."""
-    salt = secrets.token_hex(8)
-    made = hashlib.pbkdf2_hmac("sha256", password.encode(), salt.encode(), 10_000)
-    return f"pbkdf2_sha256$10000${salt}${made.hex()}"
-
-
-def apply_blueprints(connection: Any, folder: Path) -> None:
-    """Read every `*.yaml` below the folder; record its status, and the applications it declares."""
-    for path in sorted(folder.rglob("*.yaml")):
-        try:
-            applications = read_blueprint(path.read_text())
-            status = "successful"
-        except (Refused, OSError, yaml.YAMLError) as error:
-            say(f"blueprint {path}: {error}", error=True)
-            applications, status = {}, "error"
-        sql(
-            connection,
-            "INSERT INTO authentik_blueprints_blueprintinstance VALUES (%s, %s)"
-            " ON CONFLICT (path) DO UPDATE SET status=EXCLUDED.status",
-            str(path), status,
-        )  # fmt: skip
-        for slug, client in applications.items():
-            sql(
-                connection,
-                "INSERT INTO authentik_core_application VALUES (%s, %s)"
-                " ON CONFLICT (slug) DO UPDATE SET client_id=EXCLUDED.client_id",
-                slug, client,
-            )  # fmt: skip
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML with authentik's tags; `!File` is read, the others stay opaque."""
-
-
-def _file_tag(_: yaml.Loader, node: yaml.Node) -> str:
-    return read_secret(str(node.value), "!File")
-
-
-_Loader.add_constructor("!File", _file_tag)
-for _tag in (
-    "!KeyOf", "!Find", "!FindObject", "!Env", "!Context", "!Format", "!If", "!Condition",
-    "!Enumerate", "!Index", "!Value", "!AtIndex",
-):  # fmt: skip
-    _Loader.add_constructor(_tag, lambda _, node: str(node.tag))
-
-
-def read_blueprint(text: str) -> dict[str, str]:
-    """The applications of a blueprint: slug → client id of the provider of the same name.
-
-    Raises:
-        Refused: when it is no blueprint, or a provider lacks what a login needs.
-    """
-    document = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    if not isinstance(document, dict) or document.get("version") != 1:
-        raise Refused("version is not 1")
-    clients: dict[str, str] = {}
-    slugs = []
-    for entry in document.get("entries") or []:
-        if not re.fullmatch(r"authentik_\w+\.\w+", str(entry.get("model"))):
-            raise Refused(f"{entry.get('model')!r} is no model")
-        attrs = {**(entry.get("identifiers") or {}), **(entry.get("attrs") or {})}
-        if entry["model"] == "authentik_providers_oauth2.oauth2provider":
-            for need in ("client_id", "grant_types", "redirect_uris", "invalidation_flow"):
-                if not attrs.get(need):
-                    raise Refused(f"provider {attrs.get('name')}: {need} is missing")
-            clients[str(attrs.get("name"))] = str(attrs["client_id"])
-        elif entry["model"] == "authentik_core.application":
-            slugs.append(str(attrs["slug"]))
-    return {slug: clients.get(slug, slug) for slug in slugs}
-
-
-def make_app(connection: Any) -> App:
+def make_app(
+    connection: Any,
+    settings: Mapping[str, str] | None = None,
+    clock: Callable[[], float] = time.time,
+) -> App:
     """The routes of both processes."""
-    app = App("authentik", VERSION)
+    app, store = App("authentik", VERSION), Store(connection)
+    flows = Flows(store, int((settings or {}).get("reputation.expiry", "86400")), clock)
 
     def ready(_: Request) -> Answer:
         try:
-            sql(connection, "SELECT 1")
+            query(connection, "SELECT 1")
         except Exception:  # noqa: BLE001 - the driver's errors, whatever they are: not ready
             return Answer(503)
         return Answer(200)
 
-    def discovery(request: Request) -> Answer:
-        slug = request.path.split("/")[3]
-        found = sql(connection, "SELECT 1 FROM authentik_core_application WHERE slug=%s", slug)
-        host = request.headers.get("x-forwarded-host") or request.headers.get("host", "")
-        base = f"{request.headers.get('x-forwarded-proto', 'http')}://{host}/application/o"
-        if not found:
-            return Answer(404)
-        body = {"issuer": f"{base}/{slug}/", "authorization_endpoint": f"{base}/authorize/"}
-        return Answer(200, {**body, "token_endpoint": f"{base}/token/"})
-
     def version(request: Request) -> Answer:
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not sql(connection, "SELECT 1 FROM authentik_core_user WHERE token=%s", token):
+        if not token or store.first("authentik_core.user", token=token) is None:
             return Answer(403, {"detail": "Authentication credentials were not provided."})
         return Answer(200, {"version_current": VERSION})
+
+    def root(_: Request) -> Answer:
+        done = store.first("authentik_setup") is not None
+        to = "/flows/-/default/authentication/?next=/" if done else "/setup"
+        return Answer(302, b"", {"Location": to})
+
+    def default_flow(_: Request) -> Answer:
+        brand = store.first("authentik_brands.brand", default=True) or {}
+        flow = store.first("authentik_flows.flow", pk=brand.get("flow_authentication"))
+        if flow is None:
+            return Answer(404)
+        return Answer(302, b"", {"Location": f"/if/flow/{flow['slug']}/"})
 
     app.add("GET", "/-/health/live/", lambda _: Answer(200))
     app.add("GET", "/-/health/ready/", ready)
     app.add("GET", "/-/health/(live|ready)", lambda r: Answer(301, b"", {"Location": r.path + "/"}))
-    app.add("GET", "/application/o/[^/]+/.well-known/openid-configuration", discovery)
     app.add("GET", "/api/v3/admin/version/", version)
-    login = Answer(302, b"", {"Location": "/flows/-/default/authentication/?next=/"})
-    app.add("GET", "/", lambda _: login)
+    app.add("GET", "/", root)
     app.add("GET", "/(if/)?flow.*", lambda _: Answer(body=b"<title>authentik (stand-in)</title>"))
+    app.add("GET", "/flows/-/default/authentication/", default_flow)
+    for method in ("GET", "POST"):
+        app.add(method, "/api/v3/flows/executor/[^/]+/", flows.execute)
+    Oidc(flows).add_routes(app)
     return app
+
+
+def apply_blueprints(connection: Any, folder: Path, paths: list[str]) -> int:
+    """`ak apply_blueprint`: each by its path below the folder, until one fails."""
+    blueprints = Blueprints(Store(connection), folder)
+    names = {path: name for name, (path, _) in blueprints.documents().items()}
+    for path in paths:
+        if path not in names:
+            raise Refused(f"{path}: no such blueprint")
+        if error := blueprints.apply(names[path]):
+            raise Refused(f"Blueprint invalid: {path}: {error}")
+    return 0
 
 
 def run(process: str, environment: Mapping[str, str]) -> int:
@@ -282,13 +224,13 @@ def run(process: str, environment: Mapping[str, str]) -> int:
     mode = Path(environment.get("TMPDIR", "/dev/shm"), "authentik-mode")
     mode.write_text(process)
     connection = connect(settings)
-    migrate(connection, settings)
+    store = migrate(connection, settings)
     if process == "worker":
-        apply_blueprints(connection, Path(settings.get("blueprints_dir", "/blueprints")))
-    serve(make_app(connection), settings.get("listen.http", "0.0.0.0:9000"))
+        Blueprints(store, Path(settings.get("blueprints_dir", "/blueprints"))).apply_all()
+    serve(make_app(connection, settings), settings.get("listen.http", "0.0.0.0:9000"))
     metrics = App("authentik", VERSION)
     text = b"authentik_tasks_workers 1\nauthentik_tasks_queued 0\n"
-    metrics.add("GET", "/metrics", lambda _: Answer(body=text))
+    metrics.add("GET", "/metrics", lambda _: exposition(text))
     serve(metrics, settings.get("listen.metrics", "0.0.0.0:9300"))
     say(json.dumps({"event": f"started {process} (stand-in)", "level": "info"}))
     return wait_for_signal()
@@ -312,6 +254,10 @@ def main(argv: list[str]) -> int:
 
     def body() -> int:
         command = argv[1] if len(argv) == 2 else ""
+        if argv[1:2] == ["apply_blueprint"] and len(argv) > 2:
+            settings = read_settings(os.environ)
+            folder = Path(settings.get("blueprints_dir", "/blueprints"))
+            return apply_blueprints(connect(settings), folder, argv[2:])
         if command in ("server", "worker"):
             return run(command, os.environ)
         if command == "healthcheck":
