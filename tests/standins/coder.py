@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coder_oidc import check_oidc, discover, login_methods
+from coder_templates import Templates, run_command
 from standin import (
     Answer,
     App,
@@ -25,6 +27,7 @@ from standin import (
     Request,
     check_duration,
     connect_postgres,
+    exposition,
     parse_bool,
     query,
     run_program,
@@ -122,6 +125,7 @@ def check_values(environment: Mapping[str, str]) -> None:
             ipaddress.ip_network(origin)
         except ValueError as error:
             raise Refused(f"CODER_PROXY_TRUSTED_ORIGINS: {error}") from error
+    check_oidc(environment)
     secure = get("CODER_ACCESS_URL", "").startswith("https")
     if secure and get("CODER_REDIRECT_TO_ACCESS_URL") in ("true", "1"):
         raise Refused("CODER_REDIRECT_TO_ACCESS_URL behind a TLS proxy redirects for ever")
@@ -239,6 +243,11 @@ def make_app(environment: Mapping[str, str], users: Users) -> App:
             return Answer(200, {"message": "The initial user has already been created!"})
         return Answer(404, {"message": "The initial user has not been created!"})
 
+    def logout(request: Request) -> Answer:
+        token = request.headers.get("coder-session-token", "")
+        users.query("UPDATE users SET token=NULL WHERE token=%s", token)
+        return Answer(200, {"message": "Logged out!"})
+
     about = {
         "version": VERSION,
         "external_url": "stand-in",
@@ -248,10 +257,14 @@ def make_app(environment: Mapping[str, str], users: Users) -> App:
     app.add("GET", "/healthz", lambda _: Answer(body=b"OK"))
     app.add("GET", "/latency-check", lambda _: Answer(body=b"OK"))
     app.add("GET", "/api/v2/buildinfo", lambda _: Answer(body=about))
+    methods = login_methods(environment)
+    app.add("GET", "/api/v2/users/authmethods", lambda _: Answer(body=methods))
     app.add("GET", "/api/v2/users/first", has_first)
     app.add("POST", "/api/v2/users/first", first)
     app.add("POST", "/api/v2/users/login", login)
+    app.add("POST", "/api/v2/users/logout", logout)
     app.add("GET", "/api/v2/users/me", me)
+    Templates(users.query).add_routes(app, lambda request: me(request).status == 200)
     app.add("GET", "/(login|setup)?", lambda _: Answer(body=b"<title>Coder (stand-in)</title>"))
     return app
 
@@ -261,6 +274,7 @@ def run_server(environment: Mapping[str, str]) -> int:
     check_environment(environment)
     check_values(environment)
     check_cache(environment)
+    discover(environment)
     users = Users(connect_postgres(20, environment["CODER_PG_CONNECTION_URL"]))
     serve(make_app(environment, users), environment["CODER_HTTP_ADDRESS"])
     if environment.get("CODER_PROMETHEUS_ENABLE") in ("true", "1"):
@@ -268,7 +282,7 @@ def run_server(environment: Mapping[str, str]) -> int:
         text = (
             b"coderd_api_active_users_duration_hour 0\ncoderd_api_websocket_durations_seconds 0\n"
         )
-        metrics.add("GET", ".*", lambda _: Answer(body=text))
+        metrics.add("GET", ".*", lambda _: exposition(text))
         serve(metrics, environment.get("CODER_PROMETHEUS_ADDRESS", "127.0.0.1:2112"))
     say(f"Started HTTP listener at http://{environment['CODER_HTTP_ADDRESS']} (stand-in)")
     return wait_for_signal()
@@ -306,6 +320,9 @@ def parse_flags(words: list[str]) -> tuple[list[str], dict[str, str]]:
             commands.append(word)
             continue
         name, equals, value = word[2:].partition("=")
+        if name in ("activate", "yes"):
+            flags[name] = "true"
+            continue
         flags[name] = value if equals else (rest.pop(0) if rest else "")
     return commands, flags
 
@@ -319,6 +336,8 @@ def main(argv: list[str]) -> int:
             return run_server({**os.environ, **read_flags(flags)})
         if commands == ["server", "create-admin-user"]:
             return create_admin(os.environ, flags)
+        if commands[:2] in (["templates", "push"], ["templates", "versions"]):
+            return run_command(commands, flags)
         if commands == ["version"]:
             say(f"Coder {VERSION} (a stand-in)")
             return 0

@@ -26,6 +26,7 @@ from standin import (
     Request,
     check_duration,
     connect_postgres,
+    exposition,
     parse_bool,
     query,
     read_secret,
@@ -120,7 +121,8 @@ def make_server(values: Mapping[str, str], connection: Any) -> App:
         bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
         if not anonymous and not (bearer and bearer == create.get("token")):
             return Answer(401)
-        return Answer(body=f"drone_pending_jobs 0\ndrone_runners {len(runners)}\n".encode())
+        text = f"drone_pending_jobs 0\ndrone_running_jobs 0\ndrone_runners {len(runners)}\n"
+        return exposition(text.encode())
 
     def health(_: Request) -> Answer:
         query(connection, "SELECT 1")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gitea_keys import GONE, SECTIONS
+from gitea_sources import read_flags, save_login_source
 from standin import (
     Answer,
     App,
@@ -25,6 +26,7 @@ from standin import (
     Request,
     check_redis,
     connect_postgres,
+    exposition,
     parse_bool,
     query,
     read_secret,
@@ -39,6 +41,9 @@ VERSION = "1.27.3-stand-in"
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS "user" (
   name text PRIMARY KEY, email text, passwd text, is_admin boolean, must_change boolean);
+CREATE TABLE IF NOT EXISTS oauth2_application (id serial PRIMARY KEY, uid bigint, name text,
+  client_id text UNIQUE, client_secret text, confidential_client boolean, redirect_uris text,
+  skip_secondary_authorization boolean, created_unix bigint, updated_unix bigint);
 CREATE TABLE IF NOT EXISTS login_source (id serial PRIMARY KEY, name text UNIQUE, cfg text)
 """
 _LOCK = threading.Lock()
@@ -211,7 +216,7 @@ def make_app(ini: configparser.ConfigParser, connection: Any) -> App:
         if token and request.headers.get("authorization") != f"Bearer {token}":
             return Answer(401)
         count = sql(connection, 'SELECT count(*) FROM "user"')[0][0]
-        return Answer(body=f"gitea_users {count}\ngitea_repositories 0\n".encode())
+        return exposition(f"gitea_users {count}\ngitea_repositories 0\n".encode())
 
     def version(request: Request) -> Answer:
         if private and not signed_in(connection, request):
@@ -258,7 +263,7 @@ def run_web(environment: Mapping[str, str]) -> int:
 
 def admin(environment: Mapping[str, str], words: list[str]) -> int:
     """`gitea admin …`: users and login sources, in the database."""
-    flags = _flags(words)
+    flags = read_flags(words)
     connection = connect(read_ini(environment))
     if words[:2] == ["user", "create"]:
         password = flags.get("password") or (
@@ -282,23 +287,11 @@ def admin(environment: Mapping[str, str], words: list[str]) -> int:
         say("ID   Name   Type   Enabled")
         for row in sql(connection, "SELECT id, name FROM login_source"):
             say(f"{row[0]}    {row[1]}   OAuth2   true")
-    elif words[:2] == ["auth", "add-oauth"]:
-        if not flags.get("name") or not flags.get("auto-discover-url", "").startswith("http"):
-            raise Refused("invalid Auto Discovery URL")
-        text = "INSERT INTO login_source (name, cfg) VALUES (%s, %s)"
-        sql(connection, text, flags["name"], flags["auto-discover-url"])
+    elif words[:2] in (["auth", "add-oauth"], ["auth", "update-oauth"]):
+        save_login_source(lambda *asked: sql(connection, *asked), words[1], words[2:])
     else:
         raise Refused(f"unknown command: admin {' '.join(words)}")
     return 0
-
-
-def _flags(words: list[str]) -> dict[str, str]:
-    flags = {}
-    for word, following in zip(words, [*words[1:], "--"], strict=True):
-        if word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
-            flags[name] = value if equals else ("" if following.startswith("--") else following)
-    return flags
 
 
 def entry(argv: list[str]) -> int:

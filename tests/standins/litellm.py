@@ -4,6 +4,7 @@ master key that starts with `sk-`, answers health, metrics, and models for the k
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -18,6 +19,7 @@ from standin import (
     Refused,
     Request,
     connect_postgres,
+    exposition,
     query,
     run_program,
     say,
@@ -79,7 +81,29 @@ def master_key(config: Mapping[str, Any], environment: Mapping[str, str]) -> str
     return key
 
 
-def make_app(config: Mapping[str, Any], key: str, connection: Any) -> App:
+def load_teams(path: Path, config: Mapping[str, Any], master: str) -> dict[str, str]:
+    """Key → team, by the program that `custom_auth` names; it lies beside the configuration.
+
+    Raises:
+        Refused: when it, or what it reads, is not there.
+    """
+    named = (config.get("general_settings") or {}).get("custom_auth")
+    if not named:
+        return {}
+    program = path.with_name(named.partition(".")[0] + ".py")
+    try:
+        source = program.read_text().partition("\nif __name__")[0]
+        parts: dict[str, Any] = {"__file__": str(program), "__name__": "teams"}
+        exec(compile(source, str(program), "exec"), parts)  # noqa: S102 - as LiteLLM does
+        teams = json.loads(parts["SETTINGS"].read_text())["teams"]
+        return {parts["key_of"](team, master): team for team in teams}
+    except (OSError, SyntaxError, KeyError, ValueError) as error:
+        raise Refused(f"custom_auth {named}: {error}") from error
+
+
+def make_app(
+    config: Mapping[str, Any], key: str, connection: Any, teams: Mapping[str, str] | None = None
+) -> App:
     """The proxy's routes."""
     app = App("litellm", VERSION)
     settings = config.get("litellm_settings") or {}
@@ -94,8 +118,16 @@ def make_app(config: Mapping[str, Any], key: str, connection: Any) -> App:
         query(connection, "SELECT 1")
         return Answer(body={"status": "healthy", "db": "connected"})
 
+    def is_team(request: Request) -> bool:
+        return request.headers.get("authorization", "").removeprefix("Bearer ") in (teams or {})
+
+    def information(request: Request) -> Answer:
+        if allowed(request):
+            return Answer(body={"data": config.get("model_list") or []})
+        return Answer(403 if is_team(request) else 401)
+
     def models(request: Request) -> Answer:
-        if not allowed(request):
+        if not allowed(request) and not is_team(request):
             return Answer(401, {"error": {"message": "Authentication Error", "code": "401"}})
         names = [model["model_name"] for model in config.get("model_list") or []]
         return Answer(body={"data": [{"id": name, "object": "model"} for name in names]})
@@ -103,13 +135,16 @@ def make_app(config: Mapping[str, Any], key: str, connection: Any) -> App:
     def metrics(request: Request) -> Answer:
         if settings.get("require_auth_for_metrics_endpoint", True) and not allowed(request):
             return Answer(401)
-        return Answer(body=b"litellm_proxy_total_requests_metric_total 0\n")
+        if "prometheus" not in (settings.get("callbacks") or []):
+            return Answer(404)
+        return exposition(b"litellm_proxy_total_requests_metric_total 0\n")
 
     app.add("GET", "/health/(liveliness|liveness)", lambda _: Answer(body="I'm alive!"))
     app.add("GET", "/health/readiness", ready)
     app.add("GET", "/health", models)
     app.add("GET", "/(v1/)?models", models)
     app.add("GET", "/metrics/?", metrics)
+    app.add("GET", "/model/info", information)
     return app
 
 
@@ -134,14 +169,15 @@ def main(argv: list[str]) -> int:
 
     def body() -> int:
         flags = parse_flags(argv[1:])
-        config = read_config(Path(flags.get("config", "")), os.environ)
+        path = Path(flags.get("config", ""))
+        config = read_config(path, os.environ)
         key = master_key(config, os.environ)
         url = (config.get("general_settings") or {}).get("database_url") or os.environ.get(
             "DATABASE_URL", ""
         )
         connection = connect_postgres(20, re.sub(r"\?.*", "", url)) if url else None
         serve(
-            make_app(config, key, connection),
+            make_app(config, key, connection, load_teams(path, config, key)),
             f"{flags.get('host', '0.0.0.0')}:{flags.get('port', '4000')}",
         )
         say("Uvicorn running (stand-in)")

@@ -17,6 +17,7 @@ from standin import (
     App,
     Refused,
     Request,
+    exposition,
     read_secret,
     require_writable,
     run_program,
@@ -76,8 +77,8 @@ class Store:
         return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 
 
-def make_app(store: Store, keys: Mapping[str, str]) -> App:
-    """The S3 API and the health endpoints."""
+def make_app(store: Store, keys: Mapping[str, str], auth: str = "jwt") -> App:
+    """The S3 API, the health endpoints and, for everybody when `auth` is `public`, metrics."""
     app = App("minio", VERSION)
 
     def api(request: Request) -> Answer:
@@ -96,7 +97,9 @@ def make_app(store: Store, keys: Mapping[str, str]) -> App:
 
     app.add("*", "/.*", api)
     app.add("GET", "/minio/health/(live|ready|cluster)", lambda _: Answer(200))
-    app.add("GET", "/minio/v2/metrics/cluster", lambda _: Answer(403))
+    text = b"minio_cluster_drive_offline_total 0\nminio_cluster_drive_online_total 1\n"
+    shown = exposition(text) if auth == "public" else Answer(403)
+    app.add("GET", "/minio/v2/metrics/cluster", lambda _: shown)
     app.add("GET", "/version", lambda _: Answer(body=app.about()))
     return app
 
@@ -165,7 +168,10 @@ def run_server(words: list[str], environment: Mapping[str, str]) -> int:
     keys = read_credentials(environment)
     require_writable(folders[0], "unable to write to the backend")
     Path(folders[0], SYSTEM).mkdir(exist_ok=True)
-    serve(make_app(Store(Path(folders[0])), keys), address)
+    auth = environment.get("MINIO_PROMETHEUS_AUTH_TYPE", "") or "jwt"
+    if auth not in ("jwt", "public"):
+        raise Refused(f"MINIO_PROMETHEUS_AUTH_TYPE: {auth!r} is neither jwt nor public")
+    serve(make_app(Store(Path(folders[0])), keys, auth), address)
     if console and environment.get("MINIO_BROWSER", "on") != "off":
         page = App("minio-console", VERSION)
         page.add("GET", "/(login)?", lambda _: Answer(body=b"<title>MinIO (stand-in)</title>"))

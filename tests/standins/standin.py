@@ -58,6 +58,15 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+EXPOSITION = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+"""Without it Prometheus 3 does not take metrics."""
+
+
+def exposition(text: bytes) -> Answer:
+    """Metrics, as Prometheus is shown them."""
+    return Answer(200, text, EXPOSITION)
+
+
 Handler = Callable[[Request], Answer]
 
 

@@ -288,6 +288,29 @@ def _seal(command: Command) -> int:
     return _talk(command, 2, "Error sealing", act)
 
 
+def _generic(command: Command, name: str) -> int:
+    import vault_commands
+
+    def act(client: Any) -> int:
+        getattr(vault_commands, name)(client, command.options, list(command.words))
+        return 0
+
+    doing = {"write": "Error writing data", "read": "Error reading data"}[name]
+    return _talk(command, 2, f"{doing} to {command.words[0] if command.words else '?'}", act)
+
+
+def _token_revoke(command: Command) -> int:
+    if "self" not in command.options:
+        raise Refused("the stand-in revokes with -self only")
+
+    def act(client: Any) -> int:
+        client.ask("POST", "auth/token/revoke-self")
+        say("Success! Revoked token (if it existed)")
+        return 0
+
+    return _talk(command, 2, "Error revoking token", act)
+
+
 COMMANDS: Mapping[str, tuple[Callable[[Command], int], set[str]]] = {
     "server": (_server, {"config", "log-level", "log-format"}),
     "agent": (_agent, {"config", "log-level", "log-format", "exit-after-auth"}),
@@ -300,4 +323,10 @@ COMMANDS: Mapping[str, tuple[Callable[[Command], int], set[str]]] = {
     "operator unseal": (_unseal, {*CONNECTION, "reset"}),
     "operator seal": (_seal, CONNECTION),
     "token lookup": (_token_lookup, CONNECTION),
+    "token revoke": (_token_revoke, {*CONNECTION, "self"}),
+    "write": (
+        lambda command: _generic(command, "write"),
+        {*CONNECTION, "field", "force", "f", "wrap-ttl"},
+    ),
+    "read": (lambda command: _generic(command, "read"), {*CONNECTION, "field", "wrap-ttl"}),
 }

@@ -41,8 +41,17 @@ class Node:
         self, method: str, path: str, query: Mapping[str, str], data: dict[str, Any]
     ) -> Answer | None:
         """The answer where no login is needed; None for other paths."""
+        if path == "sys/metrics" and self.core.config.listener.open_metrics:
+            return self._open_metrics(method, query)
         act = self.open.get(path)
         return act(method, query, data) if act else None
+
+    def _open_metrics(self, method: str, query: Mapping[str, str]) -> Answer:
+        """Metrics for everybody: from before any login, also while sealed, never written down."""
+        if method != "GET":
+            raise Fault(405)
+        made = self.metrics(query)
+        return Answer(made.status or 200, made.raw or b"", {"Content-Type": made.kind})
 
     def _init(self, method: str, query: Mapping[str, str], data: dict[str, Any]) -> Answer:
         del query

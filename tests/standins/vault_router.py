@@ -217,9 +217,6 @@ class Router:
         if login or NO_LOGIN.fullmatch(path):
             call.token = None if login else entry
             return
-        unlocked = path == "sys/metrics" and core.config.listener.open_metrics
-        if unlocked:
-            return
         if entry is None or (entry["bound"] and not within(call.client, entry["bound"])):
             raise Fault(403, DENIED)
         call.token = entry
