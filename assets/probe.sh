@@ -3,13 +3,16 @@
 # own (0700, on a memory file system where there is one), which it removes at the end.
 #
 # Standard input, one parameter a line, ended by "end":
-#   install DIR | data DIR | marker PATH-BELOW-DATA | name HOST | image REFERENCE
+#   install DIR | data DIR | marker PATH-BELOW-DATA | name HOST | image REFERENCE | sysctl NAME
 #   sudo yes            also try whether sudo works without a password
 #   container-dns yes   also resolve the names in a short-lived container of an image that is here
 #
 # Standard output: "@devplat begin 1", then for each probe "@devplat section NAME STATUS ARGUMENT"
 # followed by its output (lines start with "|") and its complaints ("!"), then "@devplat end".
 # All probes run at the same time, each with a limit of its own.
+#
+# One script, however long: nothing is installed on a host that is only examined, so the whole text
+# goes to one shell of one connection, which has no second file to read from.
 set -u
 umask 077
 LC_ALL=C
@@ -18,7 +21,7 @@ RES_OPTIONS='timeout:3 attempts:2'
 export LC_ALL PATH RES_OPTIONS
 unset CDPATH DOCKER_CLI_HINTS 2>/dev/null
 
-install='' data='' markers='' names='' images='' try_sudo='' container_dns=''
+install='' data='' markers='' names='' images='' sysctls='' try_sudo='' container_dns=''
 while IFS=' ' read -r key value; do
   case $key in
     install) install=$value ;;
@@ -26,6 +29,7 @@ while IFS=' ' read -r key value; do
     marker) markers="$markers $value" ;;
     name) names="$names $value" ;;
     image) images="$images $value" ;;
+    sysctl) sysctls="$sysctls $value" ;;
     sudo) try_sudo=$value ;;
     container-dns) container_dns=$value ;;
     end) break ;;
@@ -114,6 +118,59 @@ p_mounts() { cat /proc/mounts; }
 p_synchronised() {
   within 5 timedatectl show -p NTPSynchronized --value 2>/dev/null && return
   within 5 chronyc -n tracking 2>/dev/null
+}
+p_sysctls() {
+  for setting in $sysctls; do
+    file=/proc/sys/$(printf '%s' "$setting" | tr . /)
+    [ ! -r "$file" ] || echo "$setting $(head -n 1 "$file")"
+  done
+}
+p_confinement() {
+  file=/sys/module/apparmor/parameters/enabled
+  if [ -r "$file" ]; then echo "apparmor $(head -n 1 "$file")"; else echo "apparmor N"; fi
+  if [ -r /sys/fs/selinux/enforce ]; then
+    echo "selinux $(head -n 1 /sys/fs/selinux/enforce)"
+  else
+    echo "selinux off"
+  fi
+}
+p_entropy() { cat /proc/sys/kernel/random/entropy_avail; }
+p_boot() { [ -d /run/systemd/system ] && within 5 systemctl is-enabled docker.service 2>/dev/null; }
+# Whoever filters; and how many rules the operator has where published ports pass.
+p_firewall() {
+  echo "looked yes"
+  if grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf; then echo "active ufw"; fi
+  if [ -d /run/systemd/system ]; then
+    for unit in firewalld nftables; do
+      ! within 5 systemctl is-active --quiet "$unit" 2>/dev/null || echo "active $unit"
+    done
+  fi
+  have iptables && rules=$(within 5 iptables -S DOCKER-USER 2>/dev/null) || return 0
+  echo "user_rules $(printf '%s\n' "$rules" | grep '^-A' | grep -cv -- '-j RETURN$')"
+}
+p_updates() {
+  if have apt-config; then
+    unattended=no
+    have unattended-upgrade && apt-config dump 2>/dev/null |
+      grep -q '^APT::Periodic::Unattended-Upgrade "[1-9]' && unattended=yes
+    held=no
+    engine='docker-ce|docker\.io|containerd\.io|containerd|moby-engine'
+    if within 10 apt-mark showhold 2>/dev/null | grep -Eqx "$engine" ||
+      apt-config dump 2>/dev/null | grep -Eq '^Unattended-Upgrade::Package-Blacklist::.*(docker|containerd|moby)'; then
+      held=yes
+    fi
+  elif [ -d /run/systemd/system ] && (have dnf || have yum); then
+    unattended=no
+    held=no
+    for unit in dnf-automatic dnf-automatic-install yum-cron; do
+      ! within 5 systemctl is-enabled --quiet "$unit.timer" 2>/dev/null || unattended=yes
+    done
+    ! grep -Eqs '^ *exclude(pkgs)? *=.*(docker|containerd|moby)' /etc/dnf/dnf.conf /etc/yum.conf || held=yes
+  else
+    return 1
+  fi
+  echo "unattended $unattended"
+  echo "held $held"
 }
 p_resolvers() { grep '^nameserver' /etc/resolv.conf; }
 
@@ -280,6 +337,12 @@ probe systemd '' p_systemd
 probe mounts '' p_mounts
 probe synchronised '' p_synchronised
 probe resolvers '' p_resolvers
+probe sysctls '' p_sysctls
+probe confinement '' p_confinement
+probe entropy '' p_entropy
+probe boot '' p_boot
+probe firewall '' p_firewall
+probe updates '' p_updates
 probe account '' p_account
 probe listeners '' p_listeners
 probe proc-listeners '' p_proc_listeners
