@@ -104,6 +104,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_consent_flags(apply)
     apply.add_argument("--plan", metavar="ID", help="refuse unless the plan still has this id")
     _add_secret_commands(commands)
+    _add_backup_commands(commands)
     images = commands.add_parser("images", help="the lock file of image digests")
     images_commands = images.add_subparsers(dest="action", metavar="ACTION", required=True)
     lock = _with_shared(images_commands.add_parser("lock", help="resolve tags to digests"))
@@ -144,6 +145,24 @@ def _add_secret_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     which.add_argument("--all", action="store_true", help="every secret that can be rotated")
     _add_consent_flags(rotate)
+
+
+def _add_backup_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
+    backup = commands.add_parser("backup", help="backups: make one now, list those that count")
+    actions = backup.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _with_shared(actions.add_parser("now", help="make one, and wait until it is verified"))
+    _with_shared(actions.add_parser("list", help="the complete and verified ones"))
+    text = "a drill beside the deployment (--into), or, with consent, in its place"
+    restore = _with_shared(commands.add_parser("restore", help=text, description=text))
+    restore.add_argument(
+        "--into", metavar="SCRATCH", help="a name: restore beside, compare, remove all of it"
+    )
+    restore.add_argument("--backup", metavar="ID", help="of a backup; the newest when left out")
+    restore.add_argument("--part", metavar="NAME", help="one part of it only")
+    restore.add_argument(
+        "--confirm", metavar="NAME", help="the deployment's name, to replace its data"
+    )
+    _add_consent_flags(restore)
 
 
 def _with_shared(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from installer import conversing, pipeline, reading, wiring
+from installer import backup_commands, conversing, pipeline, reading, wiring
 from installer.core import draft, store_grants
 from installer.core.bundle import Bundle, BundleFile
 from installer.core.errors import (
@@ -52,11 +52,13 @@ def run(args: argparse.Namespace) -> ExitCode:
         None: install,
         "answers": _answers,
         "apply": install,
+        "backup": _backup,
         "events": _events_schema,
         "images": _lock_images,
         "plan": _plan,
         "preflight": _preflight,
         "render": _render,
+        "restore": _restore,
         "rotate": _rotate,
         "status": _status,
         "unseal": _unseal,
@@ -146,6 +148,14 @@ def _rotate(args: argparse.Namespace) -> ExitCode:
     return _finish(invocation, report)
 
 
+def _backup(args: argparse.Namespace) -> ExitCode:
+    return backup_commands.back_up(args, _drain, _finish)
+
+
+def _restore(args: argparse.Namespace) -> ExitCode:
+    return backup_commands.restore(args, _drain, _finish)
+
+
 def _rotation_consent(args: argparse.Namespace, deployment: str) -> Problem:
     """Asks for consent with the very command that was given, and the word that it lacked."""
     words = ["devplat-install", "rotate"]
@@ -168,7 +178,9 @@ def _rotation_consent(args: argparse.Namespace, deployment: str) -> Problem:
 def _status(args: argparse.Namespace) -> ExitCode:
     invocation = Invocation.open(args)
     with invocation.open_ports() as ports:
-        invocation.tell(proposal.format_status(pipeline.read_status(invocation.job, ports)))
+        deployed = pipeline.read_status(invocation.job, ports)
+        waiting = pipeline.read_waiting(invocation.job, ports, deployed)
+        invocation.tell(proposal.format_status(deployed, waiting))
     return ExitCode.OK
 
 

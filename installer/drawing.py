@@ -9,17 +9,20 @@ import ipaddress
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
 from installer import __version__
 from installer.auditing import audit_bundle, container_audit, refuse_failed_audit
 from installer.core.answers import Answers
+from installer.core.answers_choices import TlsAcme
 from installer.core.catalog import Catalog, start_order
 from installer.core.cost import estimate_host, estimate_profile
 from installer.core.cost_table import Pricing, parse_cost, parse_prices
 from installer.core.errors import AnswersError, LocalIoError, Problem, Remedy
 from installer.core.events import CheckResult, Outcome
+from installer.core.host_settings import needed_sysctls
 from installer.core.images import ImageLock, parse_lock
 from installer.core.owner import Owner
 from installer.core.plan import Plan, make_plan
@@ -28,6 +31,7 @@ from installer.core.requirements import Requirements
 from installer.core.selection import select_services
 from installer.core.sizing import Sizing, SizingRequest, make_sizing
 from installer.core.sizing_table import parse_sizing
+from installer.core.unmet import find_unmet
 from installer.job import Job
 from installer.stacks import Stacks, load_templates
 
@@ -69,6 +73,7 @@ def draw_up(
         probe=stacks.asset("probe.sh").decode(),
         audit_bundle=(
             *(_as_waived(w, answers) for w in {w.code: w for w in warned}.values()),
+            *find_unmet(plan),
             *findings,
         ),
         audit_container=container_audit(plan, stacks),
@@ -184,7 +189,7 @@ def _image_lock(answers: Answers, root: Path) -> ImageLock:
 
 
 def _requirements(plan: Plan) -> Requirements:
-    answers, host = plan.answers, plan.sizing.host
+    answers, host, tls = plan.answers, plan.sizing.host, plan.answers.tls
     address = answers.target.address or "all"
     return Requirements(
         deployment=plan.deployment,
@@ -199,8 +204,11 @@ def _requirements(plan: Plan) -> Requirements:
         address=address,
         pool=answers.network.pool,
         names=tuple(route.host for route in plan.routes),
-        wildcards=(plan.wildcard,),
+        wildcards=(plan.wildcard,) if plan.wildcard else (),
         base_domain=plan.base_domain,
+        resolvers=answers.network.resolvers,
+        acme_host=urlsplit(tls.acme.directory).hostname or "" if isinstance(tls, TlsAcme) else "",
+        acme_challenge=tls.acme.challenge if isinstance(tls, TlsAcme) else "",
         addresses=() if answers.network.trusted_cidr or address == "all" else (address,),
         images=tuple(sorted(set(plan.images.values()))),
         registry_login=answers.registry.password is not None,
@@ -210,6 +218,8 @@ def _requirements(plan: Plan) -> Requirements:
             for data in plan.manifest(name).data
             if data.marker
         ),
+        sysctls=needed_sysctls(plan),
+        host_apply=answers.host.apply,
         waivers=answers.waivers,
     )
 

@@ -5,6 +5,7 @@
     apply:    lock → steps (`stages`) → verify → record
     unseal:   lock → open the secret server → log its agents in → verify
     rotate:   lock → a new value, its consumers, the old one dead → verify
+    restore:  lock → a backup restored beside and compared → in place of the data → verify
     verify:   smoke tests and audits                      nothing changed
 
 A run yields events and ends with one `RunFinished`; then it returns its value. A failure is a value
@@ -38,10 +39,11 @@ from installer.core.events import (
     map_text,
     span,
 )
+from installer.core.host_settings import engine_changes
 from installer.core.proposal import Proposal, ServerState
 from installer.core.report import Report, build
 from installer.job import Consent, Job
-from installer.phases import authority, conflicts, deliver, launch, preflight
+from installer.phases import authority, conflicts, deliver, launch, preflight, waiting
 from installer.phases.authority import waiting_names
 from installer.phases.journal import TargetJournal, TargetLock
 from installer.phases.remote import replace_file
@@ -78,6 +80,11 @@ def read_status(job: Job, ports: Ports) -> Deployed:
     return read_deployed(ports.host, job.layout, job.plan)
 
 
+def read_waiting(job: Job, ports: Ports, deployed: Deployed) -> tuple[str, ...]:
+    """What does not run, as after a reboot, and who can help; changes nothing."""
+    return stages.read_waiting(job, ports) if deployed.release else ()
+
+
 def apply(job: Job, proposal: Proposal, ports: Ports, consent: Consent) -> Run[Report]:
     """Carry the proposal out and verify it; a proposal without changes is only verified."""
     recorder = Recorder(ports.clock.monotonic)
@@ -103,6 +110,20 @@ def rotate(job: Job, ports: Ports, consent: Consent, names: Sequence[str]) -> Ru
     return _report(job, recorder, job.audit_bundle, outcome, ports)
 
 
+def carry_out(job: Job, ports: Ports, work: Run[object]) -> Run[Report]:
+    """Work that leaves the deployment as it is: a backup, a restore drill."""
+    recorder = Recorder(ports.clock.monotonic)
+    outcome = yield from recorder.watch(_conclude(work))
+    return _report(job, recorder, (), outcome, ports)
+
+
+def restore(job: Job, ports: Ports, consent: Consent, steps: Iterable[Step]) -> Run[Report]:
+    """Restored data in place of the data that there is, then verify."""
+    recorder = Recorder(ports.clock.monotonic)
+    outcome = yield from recorder.watch(_conclude(_locked(job, ports, consent, steps)))
+    return _report(job, recorder, job.audit_bundle, outcome, ports)
+
+
 def verify(job: Job, ports: Ports) -> Run[Report]:
     """Smoke tests and audits of what runs; changes nothing."""
     recorder = Recorder(ports.clock.monotonic)
@@ -112,14 +133,17 @@ def verify(job: Job, ports: Ports) -> Run[Report]:
 
 def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
     checks = Recorder(ports.clock.monotonic)
-    yield from checks.watch(preflight.preflight(job.requirements, ports, job.probe))
+    facts = yield from checks.watch(preflight.preflight(job.requirements, ports, job.probe))
     deployed = yield from span("state", "read what is deployed", _read_state(job, ports))
     server = stages.observe_server(job, ports)
     takes_login = stages.lacks_login(job, ports, server)
     known = _known_secrets(ports, server)
+    is_open = server in (None, ServerState.READY)
     if known is not None:
         conflicts.refuse_new_secrets_over_old_data(job.plan, job.layout, deployed, known)
     project = launch.active_project(job.plan, job.layout)
+    settings = engine_changes(facts, job.requirements)
+    host_steps = stages.host_steps(job, ports.host, settings)
     running = {
         c.service: c.inspect["Config"]["Labels"].get("devplat.release", "")
         for c in ports.engine.containers(project)
@@ -134,10 +158,14 @@ def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
         files=files,
         services=compare_services(job.bundle, running, files),
         new_secrets=missing,
-        redeliver=not known or not deliver.is_delivered(job.plan, deployed, ports, known),
+        redeliver=not (is_open and known)
+        or not deliver.is_delivered(job.plan, deployed, ports, known),
         server=server,
         findings=tuple(checks.checks),
         takes_login=takes_login,
+        host=tuple(s.title for s in host_steps if not s.check()),
+        engine_settings=settings,
+        restarts=stages.services_to_restart(job, ports) if is_open else (),
     )
 
 
@@ -202,7 +230,6 @@ def _verify(job: Job, ports: Ports) -> Run[tuple[CheckResult, ...]]:
     """
     plan = job.plan
     secrets = deliver.read_secrets(plan, ports.secrets)
-    tls = ports.certificates.current(plan.public_names)
     subject = Subject(
         plan=plan,
         project=launch.active_project(plan, job.layout),
@@ -212,17 +239,25 @@ def _verify(job: Job, ports: Ports) -> Run[tuple[CheckResult, ...]]:
         },
         secrets=secrets,
         address=job.requirements.address,
-        roots_pem=tls.roots_pem if tls else None,
+        roots_pem=ports.certificates.roots(),
         audit=job.audit_container,
-        findings=(authority.judge_certificate(plan.server, ports.server),)
-        if plan.server and ports.server
-        else (),
+        findings=_look_beside(job, ports),
     )
     results = yield from span("verify", "verify", verify_stack(subject, ports))
     problems = tuple(_problem_of(r) for r in results if r.outcome is Outcome.FAIL)
     if problems:
         raise VerifyError(*problems)
     return results
+
+
+def _look_beside(job: Job, ports: Ports) -> tuple[CheckResult, ...]:
+    """Of what the services cannot show."""
+    delivered = waiting.judge_delivered(ports.host, job.layout, job.plan)
+    server = job.plan.server
+    certificate = (
+        authority.judge_certificate(server, ports.server) if server and ports.server else None
+    )
+    return tuple(result for result in (delivered, certificate) if result is not None)
 
 
 def _problem_of(result: CheckResult) -> Problem:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
+from installer.core.dns_message import CaaRecord
 from installer.core.secrets import Secret
+from installer.core.tls_profile import TlsSight
 from installer.ports_secrets import (
     CertificateIssuer,
     Custody,
@@ -30,6 +32,7 @@ __all__ = [
     "Completed",
     "Container",
     "Custody",
+    "DnsProbe",
     "Engine",
     "EngineInfo",
     "Entropy",
@@ -51,6 +54,7 @@ __all__ = [
     "ServerPorts",
     "Snapshots",
     "Talk",
+    "TlsProbe",
 ]
 
 Y = TypeVar("Y")
@@ -217,6 +221,10 @@ class Engine(Protocol):
         """Restart containers as they are, without waiting for health."""
         ...
 
+    def stop(self, project: Project, services: Sequence[str]) -> Talk[OutputLine, None]:
+        """Stop containers and leave them where they are."""
+        ...
+
     def logs(self, project: Project, service: str, *, tail: int) -> tuple[str, ...]:
         """The last lines a service wrote."""
         ...
@@ -272,6 +280,33 @@ class HttpProbe(Protocol):
         ...
 
 
+class DnsProbe(Protocol):
+    """Asks one name server directly; servers are written address:port."""
+
+    def servers(self) -> tuple[str, ...]:
+        """The name servers of this machine."""
+        ...
+
+    def addresses(self, name: str, server: str) -> tuple[str, ...] | None:
+        """Addresses of both families; None when it does not answer."""
+        ...
+
+    def issuers(self, name: str, server: str) -> tuple[CaaRecord, ...] | None:
+        """The CAA records that apply to a name; None when it does not answer."""
+        ...
+
+
+class TlsProbe(Protocol):
+    """Sees what a server would agree to, and the certificates that it sends."""
+
+    def observe(
+        self, name: str, address: str, roots_pem: bytes | None, *, port: int = 443,
+        timeout_s: float = 10.0,
+    ) -> TlsSight:  # fmt: skip
+        """Raises `VerifyError` when nothing accepts a connection there."""
+        ...
+
+
 class Clock(Protocol):
     """Time, so that tests can hold it."""
 
@@ -288,7 +323,8 @@ Entropy: TypeAlias = Callable[[int], bytes]
 class Ports:
     """One of each port, opened for one run.
 
-    `given` has the values of the secrets that the answers refer to, by the secret's name.
+    `given` has the values of the secrets that the answers refer to, by the secret's name. Without
+    `tls`, what servers would agree to is not looked at; without `dns`, no name server is asked.
     """
 
     host: Host
@@ -301,6 +337,8 @@ class Ports:
     clock: Clock
     entropy: Entropy
     given: Mapping[str, Secret] = field(default_factory=dict)
+    tls: TlsProbe | None = None
+    dns: DnsProbe | None = None
 
 
 OpenPorts = Callable[[], AbstractContextManager[Ports]]

@@ -256,6 +256,10 @@ class CertificateIssuer(Protocol):
         """The same without making anything: None when there is none, or it is due for renewal."""
         ...
 
+    def roots(self) -> bytes | None:
+        """Roots that clients need besides the system's, as PEM."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ServerPorts:

@@ -10,11 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from installer.core.events import Run
+from installer.core.compose import LABEL_RELEASE
+from installer.core.errors import InstallError
+from installer.core.events import Outcome, Run
+from installer.core.host_settings import EngineSetting
+from installer.core.host_unit import unit_name, unit_path
 from installer.core.proposal import Proposal, ServerState
-from installer.core.rotation import choose_secrets
+from installer.core.rotation import choose_secrets, reload_order
 from installer.core.secrets import Secret
-from installer.core.store_rules import make_store_rules
+from installer.core.store_rules import boots_alone, make_store_rules
 from installer.job import Job
 from installer.phases import (
     authority,
@@ -22,17 +26,26 @@ from installer.phases import (
     ceremony,
     conflicts,
     deliver,
+    host_changes,
     launch,
+    reloading,
+    restore,
     rotation,
     ship,
+    waiting,
 )
 from installer.phases.agents import Agents, agent_steps, give_logins, login_step
+from installer.phases.boot_login import boot_login_step
+from installer.phases.engine_settings import daemon_step
 from installer.phases.rotation_state import Rotation
 from installer.phases.server import Server
 from installer.phases.snapshots import snapshot_step
 from installer.phases.steps import Step, relay
 from installer.phases.unsealing import refuse_unopenable, unseal_step
-from installer.ports import Ports
+from installer.ports import Host, Ports
+
+LAST_OF_HOST = "host.systemd"
+"""The unit starts what is installed, so it comes last."""
 
 
 def apply_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
@@ -40,10 +53,14 @@ def apply_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
     plan, layout, bundle = job.plan, job.layout, job.bundle
     host, engine = ports.host, ports.engine
     project = launch.active_project(plan, layout)
-    if ports.server is None:
-        yield deliver.ensure_step(plan, ports)
-    else:
+    restore.refuse_half_restored(host, layout)
+    if ports.server is not None:
         refuse_unopenable(_server(job, ports), proposal)
+    changes = host_steps(job, host, proposal.engine_settings)
+    yield from (step for step in changes if step.id != LAST_OF_HOST)
+    if ports.server is None:
+        yield from _note_steps(job, ports)
+        yield deliver.ensure_step(plan, ports)
     yield ship.release_step(host, layout, bundle)
     yield ship.override_step(host, layout)
     yield ship.data_step(host, layout, deliver.data_directories(plan))
@@ -59,8 +76,33 @@ def apply_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
         engine, project, bundle, first, id="launch.data", title="start the data services"
     )
     yield from bootstrap.database_steps(engine, project, plan, secrets, ports.entropy)
+    yield from _reload_steps(job, ports)
     yield launch.up_step(engine, project, bundle, every, id="launch.all", title="start everything")
+    if ports.server is None:
+        yield _edge_step(job, ports)
     yield from bootstrap.exec_steps(engine, project, plan, secrets)
+    yield from (step for step in changes if step.id == LAST_OF_HOST)
+
+
+def host_steps(job: Job, host: Host, settings: Sequence[EngineSetting]) -> list[Step]:
+    """Changes of the host itself that the answers consent to.
+
+    Args:
+        job: Its answers say to what.
+        host: The target.
+        settings: What is to be set in the engine's configuration.
+    """
+    plan, layout, agreed = job.plan, job.layout, job.requirements.host_apply
+    steps = []
+    if "daemon" in agreed and settings:
+        steps.append(daemon_step(host, layout, settings))
+    if "sysctl" in agreed and job.requirements.sysctls:
+        needed = job.requirements.sysctls
+        steps.append(host_changes.sysctl_step(host, layout, plan.deployment, needed))
+    if "systemd" in agreed:
+        unit = job.bundle.files[unit_path(plan.deployment)].data
+        steps.append(host_changes.unit_step(host, layout, unit_name(plan.deployment), unit))
+    return steps
 
 
 def unseal_steps(job: Job, ports: Ports) -> Iterator[Step]:
@@ -70,6 +112,8 @@ def unseal_steps(job: Job, ports: Ports) -> Iterator[Step]:
     yield unseal_step(opened)
     opened.log_in()
     yield login_step(agents)
+    if boots_alone(job.plan):
+        yield boot_login_step(opened, anew=True)
     yield launch.wake_step(ports.engine, agents.project, job.plan.services)
 
 
@@ -85,22 +129,59 @@ def rotate_steps(job: Job, ports: Ports, names: Sequence[str]) -> Iterator[Step]
         opened = _server(job, ports)
         yield unseal_step(opened)
         opened.log_in()
-    project = launch.active_project(plan, job.layout)
-    work = Rotation(
-        plan=plan,
+    yield from rotation.rotation_steps(_rotation(job, ports, choice.names), choice)
+    if ports.server is not None:
+        yield snapshot_step(_server(job, ports))
+
+
+def services_to_restart(job: Job, ports: Ports) -> tuple[str, ...]:
+    """Services that have a file made of a secret whose answer refers to a new value."""
+    changed = reloading.replaced_names(ports.secrets, deliver.changed_answers(job.plan, ports))
+    pending = reloading.pending_names(job.plan, ports.secrets)
+    return reload_order(job.plan, {*changed, *pending})
+
+
+def _note_steps(job: Job, ports: Ports) -> Iterator[Step]:
+    """Before values are replaced: whose consumers have to hear of it."""
+    changed = deliver.changed_answers(job.plan, ports)
+    if names := reloading.replaced_names(ports.secrets, changed):
+        yield reloading.note_step(ports.secrets, names)
+
+
+def _reload_steps(job: Job, ports: Ports) -> Iterator[Step]:
+    if reloading.pending_names(job.plan, ports.secrets):
+        services = job.bundle.document["services"].items()
+        releases = {name: body["labels"][LABEL_RELEASE] for name, body in services}
+        yield reloading.reload_step(_rotation(job, ports, ()), releases)
+
+
+def _rotation(job: Job, ports: Ports, names: tuple[str, ...]) -> Rotation:
+    project = launch.active_project(job.plan, job.layout)
+    return Rotation(
+        plan=job.plan,
         project=project,
         engine=ports.engine,
         store=ports.secrets,
         clock=ports.clock,
         entropy=ports.entropy,
-        names=choice.names,
+        names=names,
         deliver=partial(_redeliver, job, ports),
-        digests=partial(deliver.read_digests, plan, job.layout, ports),
+        digests=partial(deliver.read_digests, job.plan, job.layout, ports),
         is_current=partial(launch.is_active, ports.host, project, job.bundle),
     )
-    yield from rotation.rotation_steps(work, choice)
-    if ports.server is not None:
-        yield snapshot_step(_server(job, ports))
+
+
+def restart_steps(job: Job, ports: Ports) -> Iterator[Step]:
+    """Services that were stopped come up over other data; its database logins get passwords."""
+    project = launch.active_project(job.plan, job.layout)
+    engine, bundle = ports.engine, job.bundle
+    secrets = _values(job, ports)
+    first, every = launch.waves(job.plan)
+    yield launch.up_step(
+        engine, project, bundle, first, id="launch.data", title="start the data services"
+    )
+    yield from bootstrap.database_steps(engine, project, job.plan, secrets, ports.entropy)
+    yield launch.up_step(engine, project, bundle, every, id="launch.all", title="start everything")
 
 
 def _redeliver(job: Job, ports: Ports, files: Mapping[str, Secret]) -> Run[None]:
@@ -135,6 +216,18 @@ def observe_server(job: Job, ports: Ports) -> ServerState | None:
     if state is ServerState.READY:
         opened.log_in()
     return state
+
+
+def read_waiting(job: Job, ports: Ports) -> tuple[str, ...]:
+    """What of the platform does not run, what it waits for, and who can help; changes nothing."""
+    try:
+        state = _server(job, ports).observe() if ports.server else None
+    except InstallError as error:
+        return (error.problems[0].summary,)
+    project = launch.active_project(job.plan, job.layout)
+    there = waiting.judge_delivered(ports.host, job.layout, job.plan)
+    delivered = there is None or there.outcome is Outcome.PASS
+    return waiting.describe_waiting(job.plan, project, ports.engine, state, delivered=delivered)
 
 
 def log_in(job: Job, ports: Ports) -> None:
@@ -173,11 +266,39 @@ def _server_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
     conflicts.refuse_new_secrets_over_old_data(
         plan, layout, proposal.deployed, ports.secrets.names()
     )
+    yield from _note_steps(job, ports)
     yield deliver.ensure_step(plan, ports)
     yield deliver.edge_step(plan, ports)
     yield ceremony.close_step(opened)
     yield from agent_steps(_agents(job, ports))
+    if boots_alone(plan):
+        yield boot_login_step(opened)
+    yield _edge_step(job, ports)
     yield snapshot_step(opened)
+
+
+def _edge_step(job: Job, ports: Ports) -> Step:
+    """A renewed certificate is where the edge reads it; the edge notices it by itself."""
+    plan = job.plan
+
+    def stale() -> dict[str, Secret]:
+        return deliver.stale_edge_files(plan, job.layout, ports)
+
+    def deliver_them() -> Run[None]:
+        if plan.agents:
+            yield from _redeliver(job, ports, stale())
+            return
+        project, edge = launch.active_project(plan, job.layout), plan.edge or ""
+        yield from relay("secrets.served", ports.engine.restart(project, [edge]))
+        yield from relay("secrets.served", ports.engine.up(project, [edge], wait_s=60))
+
+    return Step(
+        "secrets.served",
+        "give the edge its certificate",
+        lambda: not stale(),
+        deliver_them,
+        lambda: not stale(),
+    )
 
 
 def _values(job: Job, ports: Ports) -> dict[str, Secret]:

@@ -8,16 +8,30 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from installer.adapters.certificates import read_roots
 from installer.adapters.clock import SystemClock
+from installer.adapters.dns_client import DnsClient
 from installer.adapters.docker import ComposeEngine
 from installer.adapters.docker_login import OptionalLogin, choose_login
-from installer.adapters.issuers import EdgeIssued, PrivateAuthority, ProvidedFiles
+from installer.adapters.issuers import (
+    EdgeIssued,
+    PrivateAuthority,
+    ProvidedFiles,
+    check_mac_key,
+)
 from installer.adapters.network import SystemResolver, TlsHttpProbe
 from installer.adapters.registry import Registry
 from installer.adapters.ssh import SshHost
 from installer.adapters.ssh_target import SshTarget, parse_jump
+from installer.adapters.tls_scan import TlsScanner
 from installer.core.answers import Answers
-from installer.core.answers_choices import TlsAcme, TlsFiles
+from installer.core.answers_choices import (
+    ACME_CA_FILE,
+    ACME_MAC_FILE,
+    Acme,
+    TlsAcme,
+    TlsFiles,
+)
 from installer.core.redaction import Redactor
 from installer.core.secretrefs import SecretRef
 from installer.core.secrets import Secret
@@ -60,6 +74,8 @@ def open_ports(
             clock=clock,
             entropy=os.urandom,
             given=given,
+            tls=TlsScanner(),
+            dns=DnsClient(),
         )
 
 
@@ -70,13 +86,15 @@ def open_registry(args: argparse.Namespace) -> Registry:
 
 
 def check_provided_files(job: Job, reader: SecretReader) -> None:
-    """Read and judge the files of `tls.mode: files`, before anything is contacted.
+    """Read and judge the files that the section `tls` names, before anything is contacted.
 
     Raises:
         TlsError: with everything that is wrong with them.
         LocalIoError: one cannot be read.
     """
     tls = job.plan.answers.tls
+    if isinstance(tls, TlsAcme) and tls.acme.ca_file:
+        read_roots(Path(tls.acme.ca_file), "tls.acme.ca_file")
     if isinstance(tls, TlsFiles):
         _provided_files(job, tls, SystemClock(), reader)
 
@@ -100,12 +118,7 @@ def _open_issuer(
 ) -> CertificateIssuer:
     tls = job.plan.answers.tls
     if isinstance(tls, TlsAcme):
-        return EdgeIssued(
-            {
-                name: reader.read(reference, f"tls.acme.credentials.{name}")
-                for name, reference in tls.acme.credentials.items()
-            }
-        )
+        return _edge_issued(tls.acme, reader)
     if isinstance(tls, TlsFiles):
         return _provided_files(job, tls, clock, reader)
     return PrivateAuthority(
@@ -116,6 +129,20 @@ def _open_issuer(
         now=clock.now,
         entropy=os.urandom,
     )
+
+
+def _edge_issued(acme: Acme, reader: SecretReader) -> EdgeIssued:
+    credentials = {
+        name: reader.read(reference, f"tls.acme.credentials.{name}")
+        for name, reference in acme.credentials.items()
+    }
+    if acme.eab_hmac is not None:
+        mac = reader.read(acme.eab_hmac, "tls.acme.eab_hmac")
+        credentials[ACME_MAC_FILE] = check_mac_key(mac, "tls.acme.eab_hmac")
+    roots = read_roots(Path(acme.ca_file), "tls.acme.ca_file") if acme.ca_file else None
+    if roots is not None:
+        credentials[ACME_CA_FILE] = Secret(roots.decode("ascii"))
+    return EdgeIssued(credentials, roots_pem=roots)
 
 
 def _provided_files(

@@ -193,13 +193,13 @@ class ComposeEngine:
     def restart(self, project: Project, services: Sequence[str]) -> Talk[OutputLine, None]:
         """Restart containers as they are, without waiting for health.
 
-        Raises:
-            ContainerRuntimeError: the engine refuses.
+        Raises `ContainerRuntimeError`: the engine refuses.
         """
-        argv = make_compose_argv(project, "restart", "--no-deps", *services)
-        done = yield from self._stream(project, argv, SILENCE_S)
-        if done.status:
-            raise self._command_failed(done)
+        yield from self._act(project, "restart", "--no-deps", *services)
+
+    def stop(self, project: Project, services: Sequence[str]) -> Talk[OutputLine, None]:
+        """Stop containers and leave them where they are. Raises as `restart`."""
+        yield from self._act(project, "stop", *services)
 
     def logs(self, project: Project, service: str, *, tail: int) -> tuple[str, ...]:
         """The last lines a service wrote; none when it has no container."""
@@ -210,13 +210,9 @@ class ComposeEngine:
     def down(self, project: Project) -> Talk[OutputLine, None]:
         """Stop and remove the project's containers and networks; volumes and data stay.
 
-        Raises:
-            ContainerRuntimeError: something is left.
+        Raises `ContainerRuntimeError`: something is left.
         """
-        argv = make_compose_argv(project, "down", "--remove-orphans")
-        done = yield from self._stream(project, argv, SILENCE_S)
-        if done.status:
-            raise self._command_failed(done)
+        yield from self._act(project, "down", "--remove-orphans")
 
     def image_ids(self, references: Sequence[str]) -> Mapping[str, str]:
         """The ids of those references that the engine already has."""
@@ -327,6 +323,11 @@ class ComposeEngine:
         if done.status == 127:
             raise self._explain()
         return done
+
+    def _act(self, project: Project, *words: str) -> Talk[OutputLine, None]:
+        done = yield from self._stream(project, make_compose_argv(project, *words), SILENCE_S)
+        if done.status:
+            raise self._command_failed(done)
 
     def _probe(self) -> str:
         return self._host.run(Command(ENGINE_PROBE, privileged=self._privileged)).text

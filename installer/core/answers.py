@@ -19,6 +19,7 @@ from installer.core.answers_choices import (
     TlsPrivateCa,
 )
 from installer.core.answers_fields import Detail, OptionalSecret, Section, Switch, about
+from installer.core.answers_host import HostChanges
 from installer.core.answers_identity import Identity, IdentityBundled
 from installer.core.answers_sections import (
     Admin,
@@ -67,6 +68,7 @@ class Answers(Section):
     tls: Tls = Field(TlsPrivateCa(), description="Certificates of the public names.")
     ssh: Ssh
     target: Target = Target()
+    host: HostChanges = HostChanges()
     network: Network = Network()
     admin: Admin
     identity: Identity = Field(IdentityBundled(), description="Where people log in.")
@@ -162,7 +164,8 @@ def _make_model(catalog: Catalog) -> type[Answers]:
     )  # fmt: skip
     sizing = create_model("Sizing", __base__=Sizing, **_sizing_fields(services))
     images = create_model("Images", __base__=Images, **_image_fields(services))
-    sections = {to_key(name): _section(name, members) for name, members in catalog.sections.items()}
+    names = sorted({*catalog.sections, *catalog.settings})
+    sections = {to_key(name): _section(name, catalog) for name in names}
     fields: dict[str, Any] = {
         "domain": (domain, Field(title="Domain", description="The public names.")),
         "sizing": (sizing, Field(sizing(), description=Sizing.__doc__)),
@@ -230,16 +233,17 @@ def _labels_field(services: list[ServiceManifest]) -> _Definition:
     )
 
 
-def _section(name: str, services: tuple[ServiceManifest, ...]) -> type[Section]:
-    """The section that switches some services; a section of the product keeps its own fields."""
+def _section(name: str, catalog: Catalog) -> type[Section]:
+    """The section that switches some services or has their settings, with its own fields."""
     bases: Mapping[str, type[Section]] = {"monitoring": Monitoring, "backup": Backup}
     base = bases.get(name, Section)
-    titles = ", ".join(service.title for service in services)
-    enabled = all(service.enabled for service in services)
-    fields: dict[str, Any] = {
-        "enabled": (Switch, about("Enabled", f"Install {titles}.", default=enabled))
-    }
-    for service in services:
+    switched, set_there = catalog.sections.get(name, ()), catalog.settings.get(name, ())
+    titles = ", ".join(service.title for service in switched or set_there)
+    fields: dict[str, Any] = {}
+    if switched:
+        enabled = all(service.enabled for service in switched)
+        fields["enabled"] = (Switch, about("Enabled", f"Install {titles}.", default=enabled))
+    for service in set_there:
         fields |= {option.name: _option_field(option) for option in service.options}
     return create_model(f"Section_{to_key(name)}", __base__=base, __doc__=f"{titles}.", **fields)
 

@@ -10,7 +10,13 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from installer.core.answers import to_key
+from installer.core.answers_application_rules import APPLICATION_RULES
+from installer.core.answers_backup_rules import BACKUP_RULES
+from installer.core.answers_endpoint_rules import ENDPOINT_RULES
 from installer.core.answers_findings import AnswersRule, Finding, Values
+from installer.core.answers_identity_rules import IDENTITY_RULES
+from installer.core.answers_monitoring_rules import MONITORING_RULES
+from installer.core.answers_tls_rules import TLS_RULES
 from installer.core.answers_vault_rules import VAULT_RULES
 from installer.core.catalog import Catalog
 from installer.core.fields import Concern, visible, warn
@@ -172,8 +178,8 @@ def _challenge_fits(values: Values, given: Collection[str]) -> Iterator[Finding]
             "acme.wildcard_needs_dns",
             f"{challenge} cannot prove {wildcard}: a wildcard name needs the DNS challenge"
             " (RFC 8555, 8.4)",
-            "choose the DNS challenge (dns-01) with a provider, or supply a certificate"
-            " (tls.mode: files)",
+            "choose the DNS challenge (dns-01) with a provider, supply a certificate"
+            " (tls.mode: files), or do without the name (domain.wildcard: none)",
         )
         yield Finding("tls.acme.challenge", concern, ("domain.wildcard",))
     if challenge == "dns-01" and not values.get("tls.acme.dns_provider"):
@@ -198,17 +204,6 @@ def _jump_leads_on(values: Values, given: Collection[str]) -> Iterator[Finding]:
         yield Finding("ssh.jump", concern, ("ssh.host", "ssh.port"))
 
 
-def _backup_has_place(values: Values, given: Collection[str]) -> Iterator[Finding]:
-    del given
-    if values.get("backup.enabled") and "backup.bucket" in values and not values["backup.bucket"]:
-        concern = Concern(
-            "bucket.missing",
-            "backups are on, and there is no bucket for them; it is required",
-            "write the bucket's name into backup.bucket",
-        )
-        yield Finding("backup.bucket", concern, ("backup.enabled",))
-
-
 _RULES: tuple[AnswersRule, ...] = (
     _unique_hosts,
     _hosts_below_base,
@@ -218,6 +213,11 @@ _RULES: tuple[AnswersRule, ...] = (
     _directories_apart,
     _challenge_fits,
     _jump_leads_on,
-    _backup_has_place,
+    *BACKUP_RULES,
+    *ENDPOINT_RULES,
+    *MONITORING_RULES,
+    *APPLICATION_RULES,
+    *TLS_RULES,
     *VAULT_RULES,
+    *IDENTITY_RULES,
 )

@@ -22,6 +22,7 @@ from installer.core.answers_fields import (
     choice_rule,
 )
 from installer.core.fields import Rule
+from installer.core.fields_acme import check_resolvers
 from installer.core.fields_domains import check_admin_email, check_base_domain, check_wildcard
 from installer.core.fields_hosts import check_fingerprint, check_jump, check_ssh_host
 from installer.core.fields_names import (
@@ -79,7 +80,10 @@ class Domain(Section):
         "Base domain", "Domain below which all public names lie.", "company.com"
     )
     wildcard: Annotated[str, Rule(check_wildcard)] = about(
-        "Wildcard", "Names of workspace apps; '*.' and a host of this deployment.", default=""
+        "Wildcard",
+        "Names of workspace apps; '*.' and a host of this deployment. With none, apps cannot be"
+        " opened by names of their own, and certificates need no DNS challenge.",
+        default="",
     )
     named: Hosts = Field(
         default_factory=Hosts,
@@ -168,6 +172,12 @@ class Network(Section):
     )
     https_proxy: Annotated[str | None, Rule(check_proxy)] = about(
         "HTTPS proxy", "Forward proxy for HTTPS.", default=None
+    )
+    resolvers: Annotated[tuple[str, ...], Rule(check_resolvers, takes="list")] = about(
+        "Name servers",
+        "Asked directly whether the public names are right, besides the system's resolvers;"
+        " address:port, for example of the zone's own servers.",
+        default=(),
     )
     no_proxy: Annotated[tuple[str, ...], Rule(check_no_proxy, takes="list")] = about(
         "No proxy", "Names and networks reached directly.", default=()

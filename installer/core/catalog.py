@@ -33,6 +33,15 @@ class Catalog:
         return sections
 
     @property
+    def settings(self) -> Mapping[str, tuple[ServiceManifest, ...]]:
+        """Answers section → the services that have options there."""
+        settings: dict[str, tuple[ServiceManifest, ...]] = {}
+        for service in self.services.values():
+            if name := service.options_in:
+                settings[name] = (*settings.get(name, ()), service)
+        return settings
+
+    @property
     def hosts(self) -> Mapping[str, ServiceManifest]:
         """Key of `domain.hosts` → the service behind it."""
         return {i.host: s for s in self.services.values() for i in s.ingress}
@@ -96,7 +105,8 @@ def _cross_check(services: Mapping[str, ServiceManifest]) -> list[Problem]:
                 problems.append(_problem(service.name, f"secret {secret.name} declared twice"))
             secrets[secret.name] = service.name
         for ingress in service.ingress:
-            if ingress.host in hosts:
+            other = services.get(hosts.get(ingress.host, ""))
+            if other is not None and not _are_alternatives(service, other):
                 problems.append(_problem(service.name, f"host {ingress.host} declared twice"))
             hosts[ingress.host] = service.name
     for service in services.values():
@@ -113,6 +123,12 @@ def _cross_check(services: Mapping[str, ServiceManifest]) -> list[Problem]:
             for name in sorted(named - secrets.keys())
         ]
     return problems
+
+
+def _are_alternatives(one: ServiceManifest, other: ServiceManifest) -> bool:
+    """Whether one answer decides between two services, so that they are never there together."""
+    a, b = one.when, other.when
+    return bool(a and b and a.answer == b.answer and a.equals and b.equals and a.equals != b.equals)
 
 
 def _problem(service: str, summary: str) -> Problem:

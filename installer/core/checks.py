@@ -23,6 +23,7 @@ from installer.core.events import CheckResult, Outcome
 from installer.core.facts import HostFacts
 from installer.core.requirements import Requirements
 from installer.core.rules import Finding, Judge
+from installer.core.rules_caa import judge_issuers
 from installer.core.rules_dns import judge_catch_all, judge_container_dns, judge_names
 from installer.core.rules_engine import (
     judge_compose,
@@ -48,6 +49,7 @@ from installer.core.rules_storage import (
     judge_paths,
     judge_read_only,
 )
+from installer.core.rules_upkeep import UPKEEP
 
 __all__ = [
     "CLASSES",
@@ -84,6 +86,7 @@ CLASSES: tuple[type[InstallError], ...] = (
 
 WAIVABLE = frozenset(
     {
+        "caa.refused",
         "dns.missing",
         "dns.elsewhere",
         "dns.wildcard_missing",
@@ -94,6 +97,19 @@ WAIVABLE = frozenset(
         "host.memory_share",
         "disk.space",
         "engine.selinux",
+        "engine.storage_driver",
+        "disk.file_system",
+        "disk.noexec",
+        "disk.volatile",
+        "host.cgroup",
+        "host.confinement",
+        "host.daemon",
+        "host.engine_at_boot",
+        "host.entropy",
+        "host.firewall",
+        "host.kernel",
+        "host.sysctl",
+        "host.updates",
         "image.unreachable",
         "image.limited",
         *(f"hardening.{rule_id.lower().replace('-', '_')}" for rule_id, *_ in HARDENING),
@@ -125,11 +141,13 @@ RULES: tuple[Rule, ...] = (
     Rule("PF-DISK", "free space", PreflightError, judge_disk),
     Rule("PF-INODES", "free inodes", PreflightError, judge_inodes),
     Rule("PF-CLOCK", "clock", PreflightError, judge_clock),
+    *(Rule(rule_id, title, PreflightError, judge) for rule_id, title, judge in UPKEEP),
     Rule("PF-ADDRESS", "the public address is the host's", PreflightError, judge_address),
     Rule("PF-PORTS", "ports are free", PreflightError, judge_ports),
     Rule("PF-SUBNETS", "container networks overlap with nothing", PreflightError, judge_subnets),
     Rule("PF-DNS", "public names", DnsError, judge_names),
     Rule("PF-DNS-CATCH-ALL", "no wildcard record hides missing names", DnsError, judge_catch_all),
+    Rule("PF-CAA", "the certificates' authority may issue", DnsError, judge_issuers),
     Rule("PF-DNS-CONTAINER", "names inside a container", DnsError, judge_container_dns),
     Rule("PF-IMAGE", "image can be had", ImageError, judge_images),
     *(Rule(rule_id, title, PreflightError, judge) for rule_id, title, judge in HARDENING),

@@ -120,7 +120,7 @@ def dump_document(document: Document, heading: str) -> bytes:
 
 
 def _labels(plan: Plan, name: str) -> dict[str, str]:
-    own = {LABEL_DEPLOYMENT: plan.deployment, LABEL_ROLE: plan.manifest(name).folder}
+    own = {LABEL_DEPLOYMENT: plan.deployment, LABEL_ROLE: plan.manifest(name).audited_as}
     return {**{key: str(value) for key, value in plan.answers.labels.items()}, **own}
 
 
@@ -151,6 +151,22 @@ def _data_mounts(plan: Plan, manifest: ServiceManifest) -> list[Document]:
             "target": data.path,
         }
         for data in manifest.data
+    ] + _read_mounts(plan, manifest)
+
+
+def _read_mounts(plan: Plan, manifest: ServiceManifest) -> list[Document]:
+    """The data that a reader reads, which is another service's."""
+    if not (manifest.reader and manifest.source):
+        return []
+    return [
+        {
+            "type": "bind",
+            "source": posixpath.join(plan.data_dir, manifest.source.name, data.name),
+            "target": posixpath.join(manifest.reader.path, data.name),
+            "read_only": True,
+        }
+        for data in manifest.source.data
+        if data.backup
     ]
 
 

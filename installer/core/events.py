@@ -18,13 +18,14 @@ EVENTS_VERSION = 1
 
 
 class Outcome(StrEnum):
-    """How a check or a step ended. The last two stay visible until the end of the report."""
+    """How a check or a step ended. The last three stay visible until the end of the report."""
 
     PASS = "pass"
     WARN = "warn"
     FAIL = "fail"
     UNKNOWN = "unknown"  # the check could not be run
     WAIVED = "waived"  # bypassed by a recorded decision
+    UNMET = "unmet"  # the guide asks for it, and this installation does not give it
 
 
 @dataclass(frozen=True, slots=True)

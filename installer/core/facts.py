@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from installer.core.dns_message import CaaRecord
+from installer.core.facts_host import Upkeep
+
 Addresses = tuple[str, ...] | None
 """IP addresses of a name; empty when it does not exist, None when that is not known."""
 
@@ -77,7 +80,7 @@ class PathFacts:
     """A directory that will be used, and the file system below its nearest existing parent.
 
     Sizes in bytes, for an unprivileged writer. `inodes` is 0 on file systems without a fixed
-    number. `entries` are the names in it (at most 100).
+    number. `entries` are the names in it (at most 100), `options` those of the mount.
     """
 
     path: str
@@ -95,6 +98,7 @@ class PathFacts:
     inodes: int | None
     inodes_free: int | None
     entries: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     @property
     def file_system(self) -> str:
@@ -175,6 +179,7 @@ class Engine:
     proxied: bool = False
     userland_proxy: bool | None = None
     tls_verify: bool = False
+    storage_driver: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,11 +254,16 @@ class Installation:
 
 @dataclass(frozen=True, slots=True)
 class Dns:
-    """What names resolve to, from three places."""
+    """What names resolve to, from three places and by name servers that were asked directly.
+
+    `issuers` are the CAA records that apply to a name or wildcard; None when nobody answered.
+    """
 
     bastion: Mapping[str, Addresses] = field(default_factory=dict)
     host: Mapping[str, Addresses] = field(default_factory=dict)
     container: Mapping[str, Addresses] = field(default_factory=dict)
+    resolvers: Mapping[str, Mapping[str, Addresses]] = field(default_factory=dict)
+    issuers: Mapping[str, tuple[CaaRecord, ...] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +291,7 @@ class HostFacts:
     installation: Installation
     dns: Dns
     unfinished: tuple[str, ...] = ()
+    upkeep: Upkeep = field(default_factory=Upkeep)
 
     @property
     def engine_gid(self) -> int | None:

@@ -108,6 +108,7 @@ def _running(engine: Engine, output: ProbeOutput, info: Mapping[str, Any]) -> En
         proxied=bool(info.get("HttpProxy") or info.get("HttpsProxy")),
         userland_proxy=_userland_proxy(config, arguments),
         tls_verify=config.get("tlsverify") is True or "--tlsverify" in arguments,
+        storage_driver=str(info.get("Driver") or "") or None,
     )
 
 

@@ -25,6 +25,7 @@ from installer.core.facts import (
     PathKind,
 )
 from installer.core.facts_engine import parse_engine, parse_images
+from installer.core.facts_host import parse_upkeep
 from installer.core.facts_network import parse_container_names, parse_names, parse_network
 from installer.core.probe import ProbeOutput, Section, read_output
 
@@ -80,6 +81,7 @@ def parse_facts(text: str, host: str, *, sent: datetime, received: datetime) -> 
             container=parse_container_names(output.get("container-dns"), tuple(names)),
         ),
         unfinished=output.unfinished,
+        upkeep=parse_upkeep(output),
     )
 
 
@@ -183,6 +185,7 @@ def parse_path(section: Section, entries: Section, mounts: Sequence[Mount]) -> P
         inodes=inodes,
         inodes_free=inodes_free,
         entries=tuple(entries.lines) if entries.status == 0 else (),
+        options=mount.options,
     )
 
 

@@ -93,13 +93,15 @@ def check_public_name(raw: object) -> Verdict:
 
 
 def check_wildcard(raw: object) -> Verdict:
-    """`*.` and a host name."""
+    """`*.` and a host name; `none` (kept as an empty text) for no such name."""
     text = trim(str(raw))
+    if text.lower() in ("", "none"):
+        return Verdict("")
     if not text.startswith("*."):
         raise reject(
             "domain.wildcard_form",
             f"{visible(text)} does not begin with '*.'",
-            "write '*.' and the host whose sub-names are meant, as *.apps.company.com",
+            "write '*.' and the host whose sub-names are meant, as *.apps.company.com; or none",
         )
     verdict = check_public_name(text[2:])
     return Verdict(f"*.{verdict.value}", verdict.concerns)

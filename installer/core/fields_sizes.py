@@ -211,9 +211,7 @@ def check_schedule(raw: object) -> Verdict:
             f"{visible(text)} has {len(fields)} fields instead of {len(_CRON_FIELDS)}",
             "write minute, hour, day, month, day of the week: 0 3 * * *",
         )
-    values = [
-        _cron_values(written, *limits) for written, limits in zip(fields, _CRON_FIELDS, strict=True)
-    ]
+    values = expand_schedule(text)
     days, months = values[2], values[3]
     if fields[4] == "*" and min(days) > max(_DAYS_IN_MONTH[month - 1] for month in months):
         raise reject(
@@ -222,6 +220,14 @@ def check_schedule(raw: object) -> Verdict:
             "choose a day that exists",
         )
     return Verdict(" ".join(fields))
+
+
+def expand_schedule(text: str) -> list[set[int]]:
+    """The minutes, hours, days, months and weekdays of five fields; Sunday is 0, and 7 too."""
+    return [
+        _cron_values(written, *limits)
+        for written, limits in zip(text.split(), _CRON_FIELDS, strict=True)
+    ]
 
 
 def _cron_values(written: str, name: str, low: int, high: int, names: tuple[str, ...]) -> set[int]:

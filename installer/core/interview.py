@@ -42,7 +42,7 @@ STEPS = (
     InterviewStep(
         "target",
         "Target",
-        ("deployment", "ssh", "target", "network", "timezone", "labels"),
+        ("deployment", "ssh", "target", "host", "network", "timezone", "labels"),
         "Everything runs on one host that is reached over SSH; its host key is always verified. One"
         " host carries about 50 people (guide 5.1); beyond that it goes to Kubernetes or AWS.",
     ),

@@ -10,9 +10,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from installer.core.kernel import KernelSetting
+from installer.core.manifest_parts import (
+    AgentPart,
+    CollectorPart,
+    Condition,
+    DataProof,
+    DrillPart,
+    Name,
+    ReaderPart,
+    SecretServerPart,
+    Unmet,
+)
 from installer.core.secrets import SecretKind
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 UserId = Annotated[str, Field(pattern=r"^\d+:\d+$")]
 
 
@@ -36,6 +47,7 @@ class Ingress(_Model):
         wildcard: Also every name directly below this host.
         health: Path that answers 200 without a login.
         deny: Paths the edge refuses (metrics, debug).
+        deny_writes: Paths that the edge refuses to everything but reading.
         limit: Name of the edge's rate limit for this host.
     """
 
@@ -44,6 +56,7 @@ class Ingress(_Model):
     health: str
     wildcard: bool = False
     deny: tuple[str, ...] = ()
+    deny_writes: tuple[str, ...] = ()
     login_paths: tuple[str, ...] = ()
 
 
@@ -107,6 +120,8 @@ class Data(_Model):
     path: str
     mode: str = "0700"
     backup: bool = True
+    skip: str | None = None
+    """A path below it that is not worth a backup, as `./tmp`."""
     marker: str | None = None
     """A file below it whose presence proves that the service's secrets are in use."""
 
@@ -134,19 +149,27 @@ class Exception_(_Model):
 
 
 class DatabaseAction(_Model):
-    """Before this service starts: a database owned by a role with a password of the store."""
+    """Before this service starts: a database owned by a role with a password of the store.
+
+    Attributes:
+        everything: The role owns nothing and reads every database; this one is always there.
+        member_of: Roles of the server itself that the owner is a member of, as `pg_monitor`.
+    """
 
     kind: Literal["database"]
     provider: Name
     database: str
     role: str
     secret: Name
+    everything: bool = False
+    member_of: tuple[str, ...] = ()
 
 
 class ExecAction(_Model):
-    """After this service is healthy: run a program in it. `stdin` may name secrets as `${name}`.
+    """After this service is healthy: run a program in it, or `in` another one.
 
-    `unless` is a program whose status 0 says that nothing is left to do.
+    `stdin` may name secrets as `${name}`.
+    `unless` is a program whose status 0 says that nothing is left to do; `unless_stdin` is for it.
     """
 
     kind: Literal["exec"]
@@ -154,6 +177,8 @@ class ExecAction(_Model):
     argv: tuple[str, ...]
     stdin: str = ""
     unless: tuple[str, ...]
+    unless_stdin: str = ""
+    in_: Name | None = Field(default=None, alias="in")
 
 
 Action = Annotated[DatabaseAction | ExecAction, Field(discriminator="kind")]
@@ -204,23 +229,12 @@ class Contribution(_Model):
     Attributes:
         to: The other service.
         ports: Ports of this service that the other one connects to, each with the reason.
-        secret_files: Added to the other's secret files.
+        secret_files: Added to the other's secret files; text goes to the end of one that is there.
     """
 
     to: Name
     ports: Mapping[int, str] = {}
     secret_files: Mapping[str, str] = {}
-
-
-class Condition(_Model):
-    """An answer with a certain value, e.g. `vault.mode` is `bundled`; or with one of several."""
-
-    answer: str
-    equals: str | bool | tuple[str, ...]
-
-    def holds(self, value: object) -> bool:
-        """Whether the answer's value is one of those."""
-        return value in self.equals if isinstance(self.equals, tuple) else value == self.equals
 
 
 class Variants(_Model):
@@ -230,42 +244,6 @@ class Variants(_Model):
     images: Mapping[str, Image]
 
 
-class SecretServerPart(_Model):
-    """Says that this service is the platform's secret server, and how it is spoken to.
-
-    Attributes:
-        port: Where it listens with TLS.
-        tunnel: Program in its container that connects standard input and output to that port.
-        initialise: Program that initialises it and keeps the answer, encrypted, in `keeps` before
-            it ends. Gets shares and threshold as arguments, the transport key on standard input.
-        keeps: Data directory that holds the answer until every share is handed over.
-        answer: File in it.
-        tls: Data directory that `server.pem`, `server.key` and `ca.pem` are delivered to.
-        reload: Program that makes it read its certificate again.
-        seal: Data directory that the token of another key service is delivered to, as `token`.
-    """
-
-    port: int
-    tunnel: tuple[str, ...]
-    initialise: tuple[str, ...]
-    keeps: Name
-    answer: str
-    tls: Name
-    reload: tuple[str, ...] = ("kill", "-HUP", "1")
-    seal: Name | None = None
-
-
-class AgentPart(_Model):
-    """Says that one of this service runs for each consumer of secrets, as the consumer's user.
-
-    Attributes:
-        receive: Program that takes its login on standard input: role id, wrapped secret id and
-            the authority's PEM, each after a line with its length in bytes.
-    """
-
-    receive: tuple[str, ...]
-
-
 class ServiceManifest(_Model):
     """Everything the installer knows of one service.
 
@@ -273,19 +251,27 @@ class ServiceManifest(_Model):
         name: Folder, compose service, DNS name and hardening role in one.
         section: Answers section that switches this service (and others of the same section) on or
             off by its `enabled`; None means always installed.
+        settings: Answers section that has its options, where `section` does not.
         enabled: Default of that switch.
         user: Numeric uid:gid that the container runs as and that owns its data and secrets.
         requires: Services that must be healthy before this one starts.
         connects: Flows; each pair of services gets a network of its own, nothing else is shared.
         egress: Why this service may reach the internet, or None.
-        egress_when: It may only if this answer has this value.
+        egress_when: It may only if this answer has this value; of several, one is enough.
+        trusts_edge: It connects to public names and verifies them: the secret file `edge_roots.pem`
+            has the roots to do so, unless those of the system are enough.
         publish: Ports published on the host's public address (the edge only).
         secret_files: File name below /run/secrets → text with `${secret-name}` in it.
+        sysctls: Kernel settings that it needs of the host.
         gives: What it adds to others.
         when: Installed only if this answer has this value.
         variants: Other images that an answer chooses.
         server: Set for the platform's secret server.
         agent: Set for what runs once per consumer; `consumer` is that of one of them.
+        role: Row of the audits' tables, where it is not called like the folder.
+        reader: Set for what runs once per service with data to back up; `source` is that of one.
+        drill: Set for what can restore a part of a backup.
+        proof: Shows that restored data of this service is sound.
     """
 
     name: Name
@@ -294,19 +280,22 @@ class ServiceManifest(_Model):
     group: Literal["edge", "application", "data", "secrets", "build", "control", "monitoring"]
     licence: str
     section: str | None = None
+    settings: str | None = None
     enabled: bool = True
     image: Image
     user: UserId
     requires: tuple[Name, ...] = ()
     connects: tuple[Connection, ...] = ()
     egress: str | None = None
-    egress_when: Condition | None = None
+    egress_when: Condition | tuple[Condition, ...] | None = None
+    trusts_edge: bool = False
     publish: tuple[int, ...] = ()
     ingress: tuple[Ingress, ...] = ()
     options: tuple[Option, ...] = ()
     secrets: tuple[SecretDeclaration, ...] = ()
     secret_files: Mapping[str, str] = {}
     data: tuple[Data, ...] = ()
+    sysctls: tuple[KernelSetting, ...] = ()
     resources: Resources
     exceptions: tuple[Exception_, ...] = ()
     bootstrap: tuple[Action, ...] = ()
@@ -314,11 +303,29 @@ class ServiceManifest(_Model):
     gives: tuple[Contribution, ...] = ()
     notes: tuple[str, ...] = ()
     """What the operator must know of this service: shown at review and in the report."""
+    unmet: tuple[Unmet, ...] = ()
     when: Condition | None = None
     variants: Variants | None = None
     server: SecretServerPart | None = None
     agent: AgentPart | None = None
     consumer: ServiceManifest | None = Field(default=None, exclude=True)
+    role: Name | None = None
+    reader: ReaderPart | None = None
+    source: ServiceManifest | None = Field(default=None, exclude=True)
+    drill: DrillPart | None = None
+    collector: CollectorPart | None = None
+    proof: DataProof | None = None
+
+    @property
+    def options_in(self) -> str | None:
+        """Answers section that has its options."""
+        return self.settings or self.section
+
+    @property
+    def egress_conditions(self) -> tuple[Condition, ...]:
+        """What `egress_when` says, as a sequence; empty where nothing is asked."""
+        when = self.egress_when
+        return when if isinstance(when, tuple) else (when,) if when else ()
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -328,4 +335,16 @@ class ServiceManifest(_Model):
     @property
     def folder(self) -> str:
         """Folder below stacks/compose, and role in the audits: several agents share one."""
-        return self.name.removesuffix(f"-{self.consumer.name}") if self.consumer else self.name
+        of = self.consumer or self.source
+        return self.name.removesuffix(f"-{of.name}") if of else self.name
+
+    @property
+    def part(self) -> str | None:
+        """Name of the part of a backup that it makes and restores, if it does."""
+        source = self.source.name if self.drill and self.source else None
+        return self.drill.part or source if self.drill else None
+
+    @property
+    def audited_as(self) -> str:
+        """Row of the tables of the audits."""
+        return self.role or self.folder

@@ -61,6 +61,9 @@ def make_networks(
     for service in services.values():
         if service.egress or service.publish:
             drafts[f"{service.name}-egress"] = (False, (service.name,), {})
+    met = {name for _, members, _ in drafts.values() for name in members}
+    for name in services.keys() - met:  # without a network it would be on the project's default one
+        drafts[f"{name}-alone"] = (True, (name,), {})
     subnets = allocate_subnets(drafts.keys(), pool)
     return tuple(Network(name, subnets[name], *drafts[name]) for name in sorted(drafts))
 

@@ -5,15 +5,18 @@ A plan is made of answers and the catalog alone, so that the same answers give t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from installer.core.agent_templates import agent_marker, agent_template
 from installer.core.catalog import Catalog, start_order
+from installer.core.errors import AnswersError
+from installer.core.identity_clients import find_missing_clients
 from installer.core.images import ImageLock, pin_images
 from installer.core.manifest import ServiceManifest
 from installer.core.networks import Network, edge_of, make_networks
+from installer.core.schedule import schedule_slots
 from installer.core.secrets import SecretSpec
 from installer.core.selection import is_given
 from installer.core.sizing import ServiceResources, Sizing
@@ -35,6 +38,7 @@ class Route:
     health: str
     deny: tuple[str, ...]
     login_paths: tuple[str, ...]
+    deny_writes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Plan:
 
     @property
     def wildcard(self) -> str:
-        """`*.` and the host whose sub-names are workspace apps."""
+        """`*.` and the host whose sub-names are workspace apps; empty when there are none."""
         return self.answers.domain.wildcard
 
     @property
@@ -113,7 +117,8 @@ class Plan:
     @property
     def public_names(self) -> tuple[str, ...]:
         """Every public name, the wildcard last."""
-        return (*(route.host for route in self.routes), self.wildcard)
+        wildcards = (self.wildcard,) if self.wildcard else ()
+        return (*(route.host for route in self.routes), *wildcards)
 
     @property
     def edge(self) -> str | None:
@@ -144,9 +149,19 @@ class Plan:
         }
 
     @property
+    def backup_slots(self) -> Mapping[str, object]:
+        """When backups are made, as numbers."""
+        return schedule_slots(self.answers.backup.schedule)
+
+    @property
     def server(self) -> ServiceManifest | None:
         """The platform's own secret server, if it has one."""
         return next((m for m in self.catalog.services.values() if m.server), None)
+
+    @property
+    def collector(self) -> ServiceManifest | None:
+        """The service that makes the backups, if there are any."""
+        return next((m for m in self.catalog.services.values() if m.collector), None)
 
     @property
     def agents(self) -> Mapping[str, str]:
@@ -183,26 +198,16 @@ def make_plan(answers: Answers, chosen: Catalog, sizing: Sizing, lock: ImageLock
         lock: Digests.
 
     Raises:
-        AnswersError: an image has no digest, or the network pool is too small.
+        AnswersError: an image has no digest, the network pool is too small, or a company's identity
+            provider does not know a client.
         StackError: the manifests contradict each other.
     """
+    if missing := tuple(find_missing_clients(answers, chosen)):
+        raise AnswersError(*missing)
     services = start_order(chosen)
     manifests = {name: chosen.services[name] for name in services}
     hosts = {i.host: answers.domain.hosts[i.host] for m in manifests.values() for i in m.ingress}
-    routes = tuple(
-        Route(
-            service=manifest.name,
-            host_key=ingress.host,
-            host=hosts[ingress.host],
-            port=ingress.port,
-            wildcard=ingress.wildcard,
-            health=ingress.health,
-            deny=ingress.deny,
-            login_paths=ingress.login_paths,
-        )
-        for manifest in sorted(manifests.values(), key=lambda m: m.name)
-        for ingress in manifest.ingress
-    )
+    routes = _routes_to(manifests.values(), hosts, bool(answers.domain.wildcard))
     overrides = {n: ref for n, m in manifests.items() if (ref := answers.image_of(m.folder))}
     return Plan(
         answers=answers,
@@ -231,4 +236,25 @@ def make_plan(answers: Answers, chosen: Catalog, sizing: Sizing, lock: ImageLock
             for manifest in manifests.values()
             for secret in manifest.secrets
         ),
+    )
+
+
+def _routes_to(
+    manifests: Iterable[ServiceManifest], hosts: Mapping[str, str], wildcard: bool
+) -> tuple[Route, ...]:
+    """Every public name of these services; `wildcard` says whether there is a wildcard name."""
+    return tuple(
+        Route(
+            service=manifest.name,
+            host_key=ingress.host,
+            host=hosts[ingress.host],
+            port=ingress.port,
+            wildcard=ingress.wildcard and wildcard,
+            health=ingress.health,
+            deny=ingress.deny,
+            login_paths=ingress.login_paths,
+            deny_writes=ingress.deny_writes,
+        )
+        for manifest in sorted(manifests, key=lambda m: m.name)
+        for ingress in manifest.ingress
     )

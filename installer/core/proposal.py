@@ -8,6 +8,7 @@ from enum import StrEnum
 from installer.core.bundle import Bundle, Change
 from installer.core.deployed import Deployed, ServiceChange
 from installer.core.events import CheckResult
+from installer.core.host_settings import EngineSetting
 from installer.core.plan import Plan
 
 
@@ -34,6 +35,9 @@ class Proposal:
         server: How far the platform's own secret server is; None when it has none.
         findings: Preflight results, and the audit of the bundle.
         takes_login: Whether this machine gets a login of its own to that server, for want of one.
+        host: Changes of the host itself that `host.apply` consents to, in words.
+        engine_settings: What is set in the engine's configuration, of these.
+        restarts: Services that have a secret whose answer refers to a new value.
     """
 
     plan: Plan
@@ -46,6 +50,9 @@ class Proposal:
     server: ServerState | None
     findings: tuple[CheckResult, ...]
     takes_login: bool = False
+    restarts: tuple[str, ...] = ()
+    host: tuple[str, ...] = ()
+    engine_settings: tuple[EngineSetting, ...] = ()
 
     @property
     def is_noop(self) -> bool:
@@ -56,6 +63,7 @@ class Proposal:
             or self.new_secrets
             or self.redeliver
             or self.takes_login
+            or self.host
             or self.deployed.edited
             or self.deployed.release != self.bundle.release
             or self.deployed.verified != self.bundle.release

@@ -32,6 +32,7 @@ from installer.core.compose import (
     dump_document,
 )
 from installer.core.errors import Problem, Remedy, StackError
+from installer.core.host_unit import render_host
 from installer.core.plan import Plan
 
 FRAGMENT = "compose.yaml.j2"
@@ -71,6 +72,7 @@ def render(plan: Plan, templates: Templates) -> Bundle:
         body = assemble_service(plan, name, _fragment(plan, name, templates), templates.baseline)
         body["labels"][LABEL_RELEASE] = _service_release(body, own)
         services[name] = body
+    files |= render_host(plan, templates.environment)
     document = assemble_document(plan, services)
     files[COMPOSE_PATH] = BundleFile(dump_document(document, HEADING))
     release = digest_files(files)[:12]
@@ -125,7 +127,8 @@ def _fragment(plan: Plan, name: str, templates: Templates) -> Mapping[str, Any]:
 
 def _render_template(plan: Plan, name: str, source: str, templates: Templates) -> str:
     manifest = plan.manifest(name)
-    options = plan.answers.options_of(manifest.section) if manifest.section else {}
+    section = manifest.options_in
+    options = plan.answers.options_of(section) if section else {}
     try:
         template = templates.environment.get_template(source)
         return template.render(plan=plan, service=manifest, options=options)

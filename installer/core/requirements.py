@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from installer.core.kernel import KernelSetting
+
 ENGINE_MINIMUM = (24, 0)
 """Oldest engine whose behaviour the bundle relies on."""
 
@@ -44,6 +46,11 @@ class Requirements:
         markers: Paths below `data_dir` whose presence matters.
         probe_label: A DNS label that nobody has used; finds wildcard records.
         probe_containers: May start a short-lived container to resolve names from inside.
+        sysctls: Kernel settings that services need.
+        host_apply: What of the host the run may change (`answers_host.HOST_CHANGES`).
+        resolvers: Name servers, address:port, that are asked directly too.
+        acme_host: Host of the ACME directory; empty when none issues for the names.
+        acme_challenge: The challenge that it is to use.
         waivers: Problem code → reason; only the codes of `checks.WAIVABLE` can be waived.
     """
 
@@ -72,6 +79,11 @@ class Requirements:
     probe_containers: bool = True
     engine_minimum: tuple[int, int] = ENGINE_MINIMUM
     compose_minimum: tuple[int, int] = COMPOSE_MINIMUM
+    sysctls: tuple[KernelSetting, ...] = ()
+    host_apply: tuple[str, ...] = ()
+    resolvers: tuple[str, ...] = ()
+    acme_host: str = ""
+    acme_challenge: str = ""
     waivers: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from installer.core.answers_choices import TlsAcme
+from installer.core.answers_choices import ACME_CA_FILE, ACME_MAC_FILE, TlsAcme
 from installer.core.catalog import Catalog
+from installer.core.errors import AnswersError, Problem, Remedy
 from installer.core.manifest import Connection, Rotation, SecretDeclaration, ServiceManifest
 from installer.core.networks import edge_of
 from installer.core.secretrefs import SecretRef, SecretSource
@@ -22,12 +23,21 @@ if TYPE_CHECKING:
 
 CERTIFICATE_FILES = ("tls_fullchain.pem", "tls_key.pem")
 """Names below the edge's /run/secrets when it does not get its own certificates."""
+ROOTS = "roots.pem"
+"""Ends the name of the secret that clients of the edge verify it by."""
+ROOTS_FILE = "edge_roots.pem"
+"""Name below the /run/secrets of a client that `trusts_edge`."""
 EDGE = "edge."
 """Begins the names of the edge's secrets; the file's name follows."""
 
 
 def select_services(answers: Answers, catalog: Catalog) -> Catalog:
-    """The manifests of what is installed, by name."""
+    """The manifests of what is installed, by name.
+
+    Raises:
+        AnswersError: an answer that is in order asks for what no service of this release can do.
+    """
+    _refuse_external_database(answers)
     chosen = {
         name: _with_egress(_with_image(manifest, answers), answers)
         for name, manifest in catalog.services.items()
@@ -38,6 +48,7 @@ def select_services(answers: Answers, catalog: Catalog) -> Catalog:
     edge = edge_of(chosen.values())
     if edge is not None:
         chosen[edge] = _with_certificate(chosen[edge], answers)
+        chosen = {name: _with_roots(manifest, answers) for name, manifest in chosen.items()}
     for agent in [manifest for manifest in chosen.values() if manifest.agent]:
         del chosen[agent.name]
         for consumer in [m for m in chosen.values() if m.secret_files and not m.consumer]:
@@ -46,6 +57,11 @@ def select_services(answers: Answers, catalog: Catalog) -> Catalog:
             chosen[consumer.name] = consumer.model_copy(
                 update={"requires": (*consumer.requires, made.name)}
             )
+    for reader in [manifest for manifest in chosen.values() if manifest.reader]:
+        del chosen[reader.name]
+        for source in [m for m in chosen.values() if any(data.backup for data in m.data)]:
+            made_reader = _reader_for(reader, source)
+            chosen[made_reader.name] = made_reader
     return Catalog(dict(sorted(chosen.items())))
 
 
@@ -53,8 +69,26 @@ def certificate_files(answers: Answers) -> tuple[str, ...]:
     """The edge's files: a certificate and its key, or what it needs to get its own."""
     tls = answers.tls
     if isinstance(tls, TlsAcme):
-        return tuple(sorted(tls.acme.credentials))
+        own = {ACME_CA_FILE: tls.acme.ca_file, ACME_MAC_FILE: tls.acme.eab_hmac}
+        return tuple(sorted([*tls.acme.credentials, *(name for name in own if own[name])]))
     return CERTIFICATE_FILES
+
+
+def _refuse_external_database(answers: Answers) -> None:
+    """No service takes its address from `database` yet; to leave it unused would be worse."""
+    if answers.database.mode == "external":
+        raise AnswersError(
+            Problem(
+                "database.external_unsupported",
+                "the services of this release use the bundled database only; a database of your own"
+                " would be left unused",
+                Remedy(
+                    "write database.mode: bundled; a managed database needs a later release, or an"
+                    " installation on Kubernetes"
+                ),
+                where="database.mode",
+            )
+        )
 
 
 def _is_wanted(manifest: ServiceManifest, answers: Answers) -> bool:
@@ -71,8 +105,8 @@ def _with_image(manifest: ServiceManifest, answers: Answers) -> ServiceManifest:
 
 
 def _with_egress(manifest: ServiceManifest, answers: Answers) -> ServiceManifest:
-    condition = manifest.egress_when
-    if condition is None or condition.holds(answers.at(condition.answer)):
+    conditions = manifest.egress_conditions
+    if not conditions or any(c.holds(answers.at(c.answer)) for c in conditions):
         return manifest
     return manifest.model_copy(update={"egress": None})
 
@@ -88,7 +122,11 @@ def _with_gifts(chosen: Mapping[str, ServiceManifest]) -> dict[str, ServiceManif
             flows = [Connection(to=giver.name, port=p, why=why) for p, why in gift.ports.items()]
             added = {
                 "connects": (*taker.connects, *flows),
-                "secret_files": {**taker.secret_files, **gift.secret_files},
+                "secret_files": {
+                    **taker.secret_files,
+                    # a file that is there already is added to, as a list of users
+                    **{f: taker.secret_files.get(f, "") + t for f, t in gift.secret_files.items()},
+                },
             }
             given[gift.to] = taker.model_copy(update=added)
     return given
@@ -133,6 +171,28 @@ def _as_given(secret: SecretDeclaration) -> SecretDeclaration:
 def _with_certificate(edge: ServiceManifest, answers: Answers) -> ServiceManifest:
     files = {file: f"${{{EDGE}{file}}}" for file in certificate_files(answers)}
     return edge.model_copy(update={"secret_files": {**edge.secret_files, **files}})
+
+
+def _reader_for(reader: ServiceManifest, source: ServiceManifest) -> ServiceManifest:
+    """It owns what the service owns, and is of the group of whoever collects."""
+    group = reader.reader.group if reader.reader else 0
+    return reader.model_copy(
+        update={
+            "name": f"{reader.name}-{source.name}",
+            "title": f"{reader.title} of {source.title}",
+            "user": f"{source.user.partition(':')[0]}:{group}",
+            "source": source,
+        }
+    )
+
+
+def _with_roots(client: ServiceManifest, answers: Answers) -> ServiceManifest:
+    tls = answers.tls
+    if not client.trusts_edge or (isinstance(tls, TlsAcme) and not tls.acme.ca_file):
+        return client
+    name = ACME_CA_FILE if isinstance(tls, TlsAcme) else ROOTS
+    files = {**client.secret_files, ROOTS_FILE: f"${{{EDGE}{name}}}"}
+    return client.model_copy(update={"secret_files": files})
 
 
 def _agent_for(agent: ServiceManifest, consumer: ServiceManifest) -> ServiceManifest:

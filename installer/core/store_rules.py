@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 TOKEN_PERIOD_S = 3600
 SECRET_ID_TTL_S = 600
 """An agent is given its login as soon as it runs; ten minutes outlast a slow host."""
+BOOT_WRAP_S = 300
+"""Seconds in which a login that the host had made after a reboot must be used."""
 _AUDIT_DATA, _AUDIT_FILE = "logs", "audit.log"
 _EVERYTHING = ("create", "read", "update", "delete", "list")
 _WRITE = ("create", "update")
@@ -77,6 +79,20 @@ def installer_role(deployment: str) -> str:
     return consumer_role(deployment, "installer")
 
 
+def boot_role(deployment: str) -> str:
+    """Name of the role that gives agents their logins after a reboot, and of its policy."""
+    return consumer_role(deployment, "boot")
+
+
+def boots_alone(plan: Plan) -> bool:
+    """Whether agents get their logins from the host after a reboot, without anybody.
+
+    Only where nobody is needed to open the server, and a unit on the host was agreed to.
+    """
+    seal, agreed = plan.answers.at("vault.seal"), plan.answers.host.apply
+    return bool(plan.server and seal != "shamir" and "systemd" in agreed)
+
+
 def secrets_of(plan: Plan) -> Mapping[str, tuple[str, ...]]:
     """Consumer of secrets → the names that its files are made of, sorted; in start order."""
     files = {name: plan.manifest(name).secret_files for name in plan.services}
@@ -100,6 +116,10 @@ def make_store_rules(plan: Plan) -> StoreRules:
         roles[role] = RoleRules(
             role, TOKEN_PERIOD_S, secret_id_uses=1, secret_id_ttl_s=SECRET_ID_TTL_S
         )
+    if boots_alone(plan):
+        boot = boot_role(deployment)
+        policies[boot] = _boot_policy(deployment, plan.agents)
+        roles[boot] = RoleRules(boot, TOKEN_PERIOD_S, secret_id_uses=0, secret_id_ttl_s=0)
     return StoreRules(mount, prefix, policies, roles, _audit_devices(plan))
 
 
@@ -129,6 +149,21 @@ def _consumer_policy(mount: str, prefix: str, names: tuple[str, ...]) -> str:
     rules = [(f"{mount}/data/{prefix}/{name}", ("read",)) for name in names]
     # a server refuses an empty policy
     return _text(rules) if rules else "# its files hold no secret\n"
+
+
+def _boot_policy(deployment: str, consumers: Iterable[str]) -> str:
+    """It may have logins made for consumers, wrapped only, and can read no secret."""
+    texts = []
+    for consumer in consumers:
+        role = f"auth/approle/role/{consumer_role(deployment, consumer)}"
+        texts.append(_text([(f"{role}/role-id", ("read",))]))
+        texts.append(
+            f"path {json.dumps(f'{role}/secret-id')} {{\n"
+            f"  capabilities = {json.dumps(list(_WRITE))}\n"
+            '  min_wrapping_ttl = "1s"\n'
+            f'  max_wrapping_ttl = "{BOOT_WRAP_S}s"\n}}\n'
+        )
+    return "\n".join([*texts, _text([("auth/token/revoke-self", ("update",))])])
 
 
 def _installer_policy(deployment: str, mount: str, prefix: str) -> str:

@@ -8,7 +8,14 @@ from installer.core.events import CheckResult, Outcome
 from installer.core.report import Report
 from installer.output.text import count_outcomes
 
-_ORDER = (Outcome.FAIL, Outcome.UNKNOWN, Outcome.WARN, Outcome.WAIVED, Outcome.PASS)
+_ORDER = (
+    Outcome.FAIL,
+    Outcome.UNKNOWN,
+    Outcome.WARN,
+    Outcome.UNMET,
+    Outcome.WAIVED,
+    Outcome.PASS,
+)
 
 
 def format_report(report: Report) -> str:
@@ -30,6 +37,17 @@ def _lines(report: Report) -> Iterator[str]:
             yield f"  - what to do: {_cell(problem.remedy.summary)}"
             yield from (f"  - `{command}`" for command in problem.remedy.commands)
         yield ""
+    if unmet := [check for check in report.checks if check.outcome is Outcome.UNMET]:
+        yield "## Not met"
+        yield "What the deployment guide asks for and this installation does not give."
+        yield ""
+        yield from _table(
+            ("guide asks for", "where", "why not", "what would give it"),
+            [
+                (c.title, c.where or "", c.found, c.problem.remedy.summary if c.problem else "")
+                for c in unmet
+            ],
+        )
     yield "## Checks"
     counts = count_outcomes(report.checks)
     yield ", ".join(f"{number} {name}" for name, number in counts.items())

@@ -40,6 +40,7 @@ _COLOURS = {
     Outcome.FAIL: "31",
     Outcome.UNKNOWN: "36",
     Outcome.WAIVED: "35",
+    Outcome.UNMET: "35",
 }
 
 

@@ -106,7 +106,8 @@ def certificate_step(
             ports.courier.replace(ROOTS, roots)
         for name, data in files.items():
             path = posixpath.join(folder, name)
-            replace_file(host, path, data, mode="0400")
+            # the roots are public: who only measures the server verifies it by them
+            replace_file(host, path, data, mode="0444" if name == _ROOTS else "0400")
             run_root(host, f"chown {server.user} {quote(path)}")
         if any(
             c.service == server.name and c.state == "running" for c in engine.containers(project)
@@ -205,7 +206,8 @@ def _same(value: Secret) -> Secret:
     return value
 
 
-_NAMES = ("ca.pem", "server.pem", "server.key")
+_ROOTS = "ca.pem"
+_NAMES = (_ROOTS, "server.pem", "server.key")
 
 
 def _files(ports: ServerPorts, names: tuple[str, ...], *, make: bool) -> dict[str, bytes] | None:

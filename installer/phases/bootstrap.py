@@ -23,14 +23,15 @@ def database_steps(
 ) -> list[Step]:
     """A step per database that a service declares; two services may share one."""
     actions = {
-        (action.provider, action.database): action
+        (action.provider, action.database, action.everything): action
         for name in plan.services
         for action in plan.manifest(name).bootstrap
         if isinstance(action, DatabaseAction) and action.provider in plan.services
     }
     return [
         _database_step(engine, project, action, secrets[action.secret], entropy)
-        for action in actions.values()
+        # whoever reads everything is let into what has been made by then
+        for action in sorted(actions.values(), key=lambda action: action.everything)
     ]
 
 
@@ -42,7 +43,7 @@ def exec_steps(
         _exec_step(engine, project, name, index, action, secrets)
         for name in plan.services
         for index, action in enumerate(plan.manifest(name).bootstrap)
-        if isinstance(action, ExecAction)
+        if isinstance(action, ExecAction) and (action.in_ or name) in plan.services
     ]
 
 
@@ -67,6 +68,7 @@ def make_login(
         f"ALTER ROLE {_identifier(action.role)} WITH NOLOGIN {rights} PASSWORD NULL;\n"
         f"ALTER ROLE {_identifier(login)} WITH LOGIN INHERIT {rights} PASSWORD '{verifier}';\n"
         f"GRANT {_identifier(action.role)} TO {_identifier(login)};\n"
+        f"{_grant_memberships(action)}"
         f"ALTER ROLE {_identifier(login)} SET role TO {_text(action.role)};\n"
         "COMMIT;\n"
     )
@@ -121,6 +123,8 @@ def _database_step(
     engine: Engine, project: Project, action: DatabaseAction, secret: Secret, entropy: Entropy
 ) -> Step:
     """PostgreSQL: an owner that cannot log in, a login, a database that lets nobody else in."""
+    if action.everything:
+        return _reader_step(engine, project, action, secret, entropy)
     database, owner = _identifier(action.database), _identifier(action.role)
     creation = f"CREATE DATABASE {database} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8'"
 
@@ -150,6 +154,50 @@ def _database_step(
     )
 
 
+def _reader_step(
+    engine: Engine, project: Project, action: DatabaseAction, secret: Secret, entropy: Entropy
+) -> Step:
+    """PostgreSQL: a login that reads every database and writes none."""
+    role = _text(action.role)
+    shut_out = (
+        "FROM pg_database WHERE datallowconn AND NOT datistemplate"
+        f" AND NOT has_database_privilege({role}, oid, 'CONNECT')"
+    )
+
+    def is_there() -> bool:
+        # in two questions: the second cannot be asked of a role that is not there
+        member = (
+            "SELECT login.rolpassword FROM pg_authid AS login, pg_authid AS reader"
+            " WHERE login.rolcanlogin AND NOT reader.rolcanlogin"
+            f" AND login.rolname = {_text(login_of(action, secret))} AND reader.rolname = {role}"
+            " AND pg_has_role(login.oid, reader.oid, 'MEMBER')"
+            " AND pg_has_role(reader.oid, 'pg_read_all_data', 'MEMBER');\n"
+        )
+        found = engine.exec(project, action.provider, _psql(), stdin=member.encode())
+        if found.status != 0 or not _matches(found.text.strip(), secret):
+            return False
+        count = f"SELECT count(*) {shut_out};\n".encode()
+        return engine.exec(project, action.provider, _psql(), stdin=count).text.strip() == "0"
+
+    def make() -> Run[None]:
+        make_login(engine, project, action, secret, entropy)
+        sql = (
+            f"GRANT pg_read_all_data TO {_identifier(action.role)};\n"
+            f"SELECT format('GRANT CONNECT ON DATABASE %I TO %I', datname, {role}) {shut_out}"
+            "\n\\gexec\n"
+        )
+        _run_sql(engine, project, action, sql, what=f"login that reads everything, {action.role}")
+        return no_effect()
+
+    return Step(
+        f"bootstrap.reader.{action.role}",
+        "make the login that reads every database",
+        is_there,
+        make,
+        is_there,
+    )
+
+
 def _describe_login(action: DatabaseAction, secret: Secret) -> str:
     """A query for one row: the stored verifier, then four things that must be true."""
     return (
@@ -157,13 +205,25 @@ def _describe_login(action: DatabaseAction, secret: Secret) -> str:
         " NOT owner.rolcanlogin AND owner.rolpassword IS NULL,"
         " login.rolcanlogin AND NOT login.rolsuper AND pg_has_role(login.oid, owner.oid, 'MEMBER'),"
         f" coalesce({_text('role=' + action.role)} = ANY (setting.setconfig), false),"
-        " base.datdba = owner.oid"
+        f" base.datdba = owner.oid{_has_memberships(action)}"
         " FROM pg_authid AS owner CROSS JOIN pg_authid AS login CROSS JOIN pg_database AS base"
         " LEFT JOIN pg_db_role_setting AS setting"
         " ON setting.setrole = login.oid AND setting.setdatabase = 0"
         f" WHERE owner.rolname = {_text(action.role)}"
         f" AND login.rolname = {_text(login_of(action, secret))}"
         f" AND base.datname = {_text(action.database)};\n"
+    )
+
+
+def _grant_memberships(action: DatabaseAction) -> str:
+    return "".join(
+        f"GRANT {_identifier(name)} TO {_identifier(action.role)};\n" for name in action.member_of
+    )
+
+
+def _has_memberships(action: DatabaseAction) -> str:
+    return "".join(
+        f" AND pg_has_role(owner.oid, {_text(name)}, 'USAGE')" for name in action.member_of
     )
 
 
@@ -200,14 +260,17 @@ def _exec_step(
     action: ExecAction,
     secrets: Mapping[str, Secret],
 ) -> Step:
+    inside = action.in_ or service
+
     def is_done() -> bool:
-        return engine.exec(project, service, action.unless).status == 0
+        stdin = expand(action.unless_stdin, secrets).reveal().encode()
+        return engine.exec(project, inside, action.unless, stdin=stdin).status == 0
 
     def run() -> Run[None]:
         stdin = expand(action.stdin, secrets).reveal().encode()
-        done = engine.exec(project, service, action.argv, stdin=stdin)
+        done = engine.exec(project, inside, action.argv, stdin=stdin)
         if done.status != 0:
-            raise DeployError(_refused(service, action.title, done))
+            raise DeployError(_refused(inside, action.title, done))
         return no_effect()
 
     return Step(f"bootstrap.{service}.{index}", action.title, is_done, run, is_done)

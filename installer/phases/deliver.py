@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
@@ -10,8 +11,9 @@ from installer.core.events import Run
 from installer.core.layout import Layout
 from installer.core.plan import Plan
 from installer.core.secrets import Secret, SecretKind, SecretSpec, expand, make_secret
-from installer.core.selection import CERTIFICATE_FILES, EDGE
+from installer.core.selection import CERTIFICATE_FILES, EDGE, ROOTS
 from installer.phases.launch import active_project
+from installer.phases.reloading import pending_names
 from installer.phases.remote import quote, run_root
 from installer.phases.ship import SecretFile
 from installer.phases.steps import Step, no_effect
@@ -72,6 +74,25 @@ def edge_step(plan: Plan, ports: Ports) -> Step:
     )
 
 
+def stale_edge_files(plan: Plan, layout: Layout, ports: Ports) -> dict[str, Secret]:
+    """`<service>/<file>` → content, of the edge's files that are not what its container sees.
+
+    An agent renders a new value only after a while; a file that is mounted by itself is seen as it
+    was when the container started.
+    """
+    if plan.edge is None:
+        return {}
+    edge = edge_secrets(plan, ports.certificates)
+    served = plan.manifest(plan.edge).secret_files
+    files = {name.removeprefix(EDGE): value for name, value in edge.items()}
+    wanted = {f"{plan.edge}/{file}": v for file, v in files.items() if file in served}
+    if plan.agents:
+        seen = read_digests(plan, layout, ports, sorted(wanted)) if wanted else {}
+    else:
+        seen = _mounted_digests(plan, layout, ports, sorted(wanted)) if wanted else {}
+    return {path: value for path, value in wanted.items() if seen.get(path) != _digest(value)}
+
+
 def read_secrets(plan: Plan, store: SecretStore) -> dict[str, Secret]:
     """The secrets of the plan that have a value, by name.
 
@@ -90,7 +111,10 @@ def edge_secrets(plan: Plan, certificates: CertificateIssuer) -> dict[str, Secre
     if tls is None:
         return {}
     contents = (Secret(tls.fullchain_pem.decode()), tls.key)
-    return {f"{EDGE}{file}": v for file, v in zip(CERTIFICATE_FILES, contents, strict=True)}
+    # Who has no root of ours needs none; the chain itself does for those who must be given one.
+    roots = Secret((tls.roots_pem or tls.fullchain_pem).decode())
+    files = zip(CERTIFICATE_FILES, contents, strict=True)
+    return {**{f"{EDGE}{file}": value for file, value in files}, f"{EDGE}{ROOTS}": roots}
 
 
 def secret_files(plan: Plan, secrets: Mapping[str, Secret]) -> dict[str, SecretFile]:
@@ -125,7 +149,7 @@ def is_delivered(plan: Plan, deployed: Deployed, ports: Ports, known: Collection
     edge = edge_secrets(plan, ports.certificates)
     if not {spec.name for spec in plan.secrets} <= set(known) or not _is_complete(plan, edge):
         return False
-    if changed_answers(plan, ports):
+    if changed_answers(plan, ports) or pending_names(plan, ports.secrets):
         return False
     if plan.agents:
         return all(ports.secrets.get(name) == value for name, value in edge.items())
@@ -148,6 +172,19 @@ def read_digests(plan: Plan, layout: Layout, ports: Ports, paths: Sequence[str])
         text = ports.engine.exec(project, plan.agents[service], argv).text
         found |= {f"{service}/{file}": digest for digest, file in _pairs(text, f"{MOUNT}/")}
     return found
+
+
+def _mounted_digests(
+    plan: Plan, layout: Layout, ports: Ports, paths: Sequence[str]
+) -> dict[str, str]:
+    service = paths[0].partition("/")[0]
+    argv = ["sha256sum", *(f"{MOUNT}/{path.partition('/')[2]}" for path in paths)]
+    text = ports.engine.exec(active_project(plan, layout), service, argv).text
+    return {f"{service}/{file}": digest for digest, file in _pairs(text, f"{MOUNT}/")}
+
+
+def _digest(value: Secret) -> str:
+    return hashlib.sha256(value.reveal().encode()).hexdigest()
 
 
 def _pairs(text: str, before: str) -> list[tuple[str, str]]:

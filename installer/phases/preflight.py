@@ -7,15 +7,17 @@ probe's own temporary directory and, where an image is there already, one short-
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from installer.core.checks import judge_host, raise_for
+from installer.core.dns_message import CaaRecord
 from installer.core.errors import InstallError, PrivilegeError, Problem
 from installer.core.events import CheckFinished, CheckResult, Run, StepProgress, span
 from installer.core.facts import Addresses, HostFacts
 from installer.core.facts_parse import parse_facts
 from installer.core.probe import format_parameters
 from installer.core.requirements import Requirements
-from installer.ports import Command, Completed, Ports
+from installer.ports import Command, Completed, DnsProbe, Ports
 
 STEP = "preflight"
 TIME_LIMIT_S = 90.0
@@ -46,7 +48,8 @@ def _examine(needs: Requirements, ports: Ports, script: str) -> Run[HostFacts]:
     bastion = yield from span(
         f"{STEP}.names", "resolve the public names here", _resolve(needs, ports), parent=STEP
     )
-    facts = replace(facts, dns=replace(facts.dns, bastion=bastion))
+    dns = replace(facts.dns, bastion=bastion, **_ask_servers(needs, ports.dns))
+    facts = replace(facts, dns=dns)
     results = yield from span(f"{STEP}.checks", "judge", _judge(facts, needs), parent=STEP)
     raise_for(results)
     return facts
@@ -89,6 +92,7 @@ def _parameters(needs: Requirements, *, privileged: bool) -> list[tuple[str, str
     parameters += [("marker", marker) for marker in needs.markers]
     parameters += [("name", name) for name in needs.probed_names]
     parameters += [("image", image) for image in dict.fromkeys(needs.images)]
+    parameters += [("sysctl", setting.name) for setting in needs.sysctls]
     if needs.probe_containers:
         parameters.append(("container-dns", "yes"))
     if needs.privileged and not privileged:
@@ -103,6 +107,22 @@ def _resolve(needs: Requirements, ports: Ports) -> Run[dict[str, Addresses]]:
         yield StepProgress(f"{STEP}.names", done, len(names), note=name)
         found[name] = ports.resolver.addresses(name)
     return found
+
+
+def _ask_servers(needs: Requirements, dns: DnsProbe | None) -> dict[str, Any]:
+    """What name servers say themselves: of every name, and who may issue certificates for it."""
+    if dns is None:
+        return {}
+    seen = {
+        server: {name: dns.addresses(name, server) for name in needs.probed_names}
+        for server in needs.resolvers
+    }
+    issuers: dict[str, tuple[CaaRecord, ...] | None] = {}
+    servers = needs.resolvers or dns.servers()
+    for name in (*needs.names, *needs.wildcards) if needs.acme_host else ():
+        answers = (dns.issuers(name.removeprefix("*."), server) for server in servers)
+        issuers[name] = next((found for found in answers if found is not None), None)
+    return {"resolvers": seen, "issuers": issuers}
 
 
 def _judge(facts: HostFacts, needs: Requirements) -> Run[tuple[CheckResult, ...]]:

@@ -98,18 +98,25 @@ class Rotation:
         return {path: v for path, v in wanted.items() if found.get(path) != _digest(v.reveal())}
 
 
-def restart(rotation: Rotation, step: str, *, stubborn: bool = False) -> Run[None]:
+def restart(
+    rotation: Rotation,
+    step: str,
+    *,
+    stubborn: bool = False,
+    services: Sequence[str] | None = None,
+) -> Run[None]:
     """Restart the consumers in order, each when the one before is healthy again.
 
     Args:
         rotation: Names the consumers.
         step: Its id, for the events.
         stubborn: Go on with the others when one does not become healthy.
+        services: These, instead of every consumer.
 
     Raises:
         DeployError: consumers did not become healthy.
     """
-    order = reload_order(rotation.plan, rotation.names)
+    order = reload_order(rotation.plan, rotation.names) if services is None else services
     failure: InstallError | None = None
     for done, service in enumerate(order, 1):
         began = rotation.clock.monotonic()

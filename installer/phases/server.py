@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from installer.core.errors import Problem, Remedy, SecretStoreError
 from installer.core.layout import Layout
-from installer.core.manifest import SecretServerPart, ServiceManifest
+from installer.core.manifest import ServiceManifest
+from installer.core.manifest_parts import SecretServerPart
 from installer.core.plan import Plan
 from installer.core.proposal import ServerState
 from installer.core.secrets import Secret

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from installer.core.errors import InstallError, Problem, Remedy
 from installer.core.events import CheckFinished, CheckResult, Event, Outcome, Run
 from installer.core.plan import Plan, Route
 from installer.core.secrets import Secret, expand
+from installer.phases.verify_tls import Sights, check_sights, judge_hsts, observe_names
 from installer.ports import Container, EngineInfo, HttpRequest, HttpResponse, Ports, Project
 
 HSTS_MINIMUM_S = 31_536_000
@@ -36,17 +37,23 @@ class Subject:
     audit: Audit
     findings: tuple[CheckResult, ...] = ()
     """Of what the services cannot show."""
+    sights: Sights = field(default_factory=Sights)
+    """What was seen of TLS, filled in at the start."""
 
 
 def verify(subject: Subject, ports: Ports) -> Run[tuple[CheckResult, ...]]:
     """Run every check; failures are results, not errors."""
     results: list[CheckResult] = []
+    plan = subject.plan
+    sights = observe_names(plan, subject.address, subject.roots_pem, ports.tls)
+    subject = replace(subject, sights=sights)
     containers = {c.service: c for c in ports.engine.containers(subject.project)}
     for source in (
         iter(subject.findings),
         _check_containers(subject, containers),
         _audit_containers(subject, containers, ports),
         _check_edge(subject, ports),
+        check_sights(plan, sights, ports.clock.now()),
         _check_services(subject, ports),
     ):
         for result in source:
@@ -102,9 +109,11 @@ def _check_edge(subject: Subject, ports: Ports) -> Iterator[CheckResult]:
 
 def _check_route(subject: Subject, ports: Ports, route: Route) -> Iterator[CheckResult]:
     url = f"https://{route.host}{route.health}"
+    is_staging = subject.plan.answers.tls.is_staging
+    roots = subject.sights.roots(route.host, subject.roots_pem, is_staging=is_staging)
 
     def get(url: str) -> HttpResponse:
-        return ports.http.get(HttpRequest(url, subject.address, subject.roots_pem))
+        return ports.http.get(HttpRequest(url, subject.address, roots))
 
     def check(
         id: str, title: str, expected: str, look: Callable[[], tuple[bool, str]]
@@ -139,7 +148,10 @@ def _check_route(subject: Subject, ports: Ports, route: Route) -> Iterator[Check
         "a redirect to https",
         lambda: _is_redirect(get(f"http://{route.host}/"), route.host),
     )
-    if answers:
+    hsts = answers[0].headers.get("strict-transport-security", "") if answers else ""
+    if short := judge_hsts(hsts, (HSTS_MINIMUM_S,), subject.plan, route.host):
+        yield replace(short, id=f"smoke.hsts.{route.host_key}")
+    elif answers:
         yield check(
             "hsts",
             f"{route.host} sends HSTS",

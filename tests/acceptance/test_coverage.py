@@ -1,4 +1,4 @@
-"""Which tests cover which numbers of the catalogue, for secrets and for the faults of the store.
+"""Which tests cover which numbers of the catalogue: secrets, faults of the store, TLS.
 
 `pytest -s tests/acceptance/test_coverage.py` shows the whole table. A number is covered where a
 test's name, its docstring, its parameters or the docstring of its module have it.
@@ -18,6 +18,13 @@ ELSEWHERE = {
     "SE-06": "there is no screen yet; it comes with the wizard",
     "SE-23": "best effort in a managed language: values live as long as the process, whose memory"
     " nobody else reads (SE-10); DESIGN.md says so",
+    "TL-17": "the database is on a network of its own with its clients, in clear text; an external"
+    " one comes with database.mode",
+    "BK-09": "deleting is refused by the bucket, not by us; the note of the service says what"
+    " to set",
+    "BK-11": "needs a platform under load; a load test of its own",
+    "BK-15": "a new machine beside the test's host; done by hand with the README's steps",
+    "BK-17": "there is no earlier release with backups yet; the manifest has release and versions",
 }
 """Numbers without a test, and why."""
 PARTLY = {
@@ -26,18 +33,38 @@ PARTLY = {
     "SE-19": "the log is kept from filling and the server refuses without one; the alert before"
     " that comes with monitoring",
     "SE-26": "snapshots of the secret server; backups of everything else come with the backup job",
+    "TL-05": "the stand-in's TLS library cannot offer the group; only the real edge shows it",
+    "TL-14": "stapling is switched on; no authority with a responder is here to show it",
+    "TL-20": "the test authority issues for minutes, since days cannot pass in a test; alerts on"
+    " age come with monitoring",
+    "TL-24": "needs a Traefik and sslyze on this machine, each named by a variable",
+    "TL-26": "the edge hands cookies on as they are; what services set is tested with them",
+    "BK-01": "the secret server's snapshot stays with the installer's run directory (0012);"
+    " dashboards changed by hand and answers are kept elsewhere",
+    "BK-02": "order and vanished files; continuous writing to a whole platform is not tried",
+    "BK-07": "the passphrase's custody is a warning of the answers",
+    "BK-13": "rows, samples of files, fsck of repositories; a login of a test user is not tried",
+    "BK-16": "one part is fetched and restored; the whole stack around it is not compared",
+    "BK-20": "the exchange of directories, cut at each command; not the whole command at"
+    " 20 instants",
+    "BK-21": "the report has all of it and a hash; it is kept with the run, the checklist"
+    " comes later",
 }
 """Numbers that the named tests cover in part, and what is left."""
-NUMBER = re.compile(r"(?<![A-Za-z])(SE|F)[-_](\d{2,3})(?:\.\.(?:\1[-_])?(\d{2,3}))?", re.IGNORECASE)
+NUMBER = re.compile(
+    r"(?<![A-Za-z])(SE|TL|BK|F)[-_](\d{2,3})(?:\.\.(?:\1[-_])?(\d{2,3}))?", re.IGNORECASE
+)
 
 
 def wanted() -> dict[str, str]:
-    """Number → statement: all of the secrets, and the faults F-049 to F-058."""
+    """Number → statement: secrets, TLS, backups, and the faults F-049 to F-058 and F-089."""
     secrets = yaml.safe_load((HERE / "secrets.yaml").read_text())["assertions"]
+    tls = yaml.safe_load((HERE / "tls.yaml").read_text())["assertions"]
+    backup = yaml.safe_load((HERE / "backup-restore.yaml").read_text())["assertions"]
     faults = yaml.safe_load((HERE / "faults.yaml").read_text())["cases"]
-    ours = {f"F-{number:03}" for number in range(49, 59)}
+    ours = {f"F-{number:03}" for number in range(49, 59)} | {"F-089"}
     return {
-        **{item["id"]: item["statement"] for item in secrets},
+        **{item["id"]: item["statement"] for item in (*secrets, *tls, *backup)},
         **{item["id"]: item["title"] for item in faults if item["id"] in ours},
     }
 
@@ -94,7 +121,7 @@ def format_table(numbers: dict[str, str], covered: dict[str, list[str]]) -> Iter
 def test_every_number_has_a_test_or_a_reason(covered):
     numbers = wanted()
     print("\n" + "\n".join(format_table(numbers, covered)))
-    assert len(numbers) == 38
+    assert len(numbers) == 38 + 27 + 22 + 1
     assert uncovered(numbers, covered) == []
 
 
@@ -103,7 +130,7 @@ def test_a_reason_stands_only_for_what_has_no_test(covered):
     assert set(ELSEWHERE) | set(PARTLY) <= set(numbers)
     assert [n for n in ELSEWHERE if covered.get(n)] == []
     assert [n for n in PARTLY if not covered.get(n)] == []
-    assert len(ELSEWHERE) <= 2
+    assert len(ELSEWHERE) <= 7
 
 
 def test_a_number_without_a_test_is_noticed(covered):

@@ -66,6 +66,8 @@ _reference = st.one_of(
     _variable.map(lambda name: f"env:{name}"),
     st.sampled_from(("prompt", "file:/run/keys/a b", "vault:team/ops#password", "aws:prod/db#key")),
 )
+NO_MFA = {"mfa.not_required": "a test"}
+"""Accepts what a drawn document may leave out."""
 _user = st.from_regex(r"[a-z_][a-z0-9_-]{0,15}", fullmatch=True)
 _word = st.one_of(
     st.sampled_from(YAML_WORDS),
@@ -208,6 +210,7 @@ def answers_documents(draw: st.DrawFn, catalog: Catalog) -> dict[str, Any]:
         values = _values_of(questions[path], base)
         if values is not None:
             _put(document, path, draw(values))
+    document["waivers"] = {**NO_MFA, **document.get("waivers", {})}
     if document["vault"]["mode"] == "bundled":
         document["waivers"] = {**custodians.UNPROVEN, **document.get("waivers", {})}
     return document

@@ -47,7 +47,8 @@ def render_bare(plan: Plan, templates: Templates, folder: Path) -> None:
     environment = make_environment(jinja2.FileSystemLoader(folder))
     for name, path in sources(plan, templates):
         manifest = plan.manifest(name)
-        options = plan.answers.options_of(manifest.section) if manifest.section else {}
+        section = manifest.options_in
+        options = plan.answers.options_of(section) if section else {}
         template = environment.get_template(f"{name}/{path}")
         template.render(plan=plan, service=manifest, options=options)
 

@@ -6,6 +6,9 @@ import hashlib
 import shutil
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from installer import drawing, reading
 from installer.core import draft
@@ -33,7 +36,10 @@ def write_lock(path: Path) -> Path:
 def draw_up(answers: Path, lock: Path, *settings: str) -> Job:
     """The job of an answers file, by the way the command line takes."""
     args = Namespace(
-        answers=str(answers), settings=[f"images.lock_file={lock}", *settings], environ={}
+        answers=str(answers),
+        settings=[f"images.lock_file={lock}", *settings],
+        environ={},
+        draft=None,
     )
     stacks = load_stacks()
     # the profiles name files that are on no machine: they are taken on trust
@@ -49,6 +55,16 @@ def write_bundle(bundle: Bundle, root: Path) -> None:
     for path, file in bundle.files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(file.data)
+
+
+def read_tagged(data: bytes) -> Any:
+    """YAML whose reader knows tags of its own (`!File`, `!Find`), as blueprints have."""
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_multi_constructor("!", lambda loader, tag, node: tag)
+    return yaml.load(data, Loader)  # noqa: S506 - a safe loader
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ import yaml
 
 from installer.core.bundle import COMPOSE_PATH, diff_files, file_hashes
 from installer.core.events import Outcome
-from tests.golden.render import EXPECTED, HERE, draw_up, write_lock
+from tests.golden.render import EXPECTED, HERE, draw_up, read_tagged, write_lock
 
 TREES = {path.name for path in EXPECTED.iterdir()}
 
@@ -86,7 +86,7 @@ def test_labels_that_look_like_something_else_stay_text(lock):
 
 
 def test_configuration_files_can_be_read_by_readers_of_their_format(job):
-    readers = {".yml": yaml.safe_load, ".yaml": yaml.safe_load, ".json": json.loads}
+    readers = {".yml": yaml.safe_load, ".yaml": read_tagged, ".json": json.loads}
     read = 0
     for path, file in job.bundle.files.items():
         suffix = Path(path).suffix

@@ -12,10 +12,9 @@ from installer.core import draft
 from installer.core.bundle import COMPOSE_PATH
 from installer.core.errors import AnswersError, TlsError
 from installer.core.events import Outcome
-from installer.core.images import lock_keys
 from installer.stacks import load_stacks
 from tests.answers.strategies import answers_documents
-from tests.golden.render import OWNER, write_lock
+from tests.golden.render import OWNER, read_tagged, write_lock
 from tests.golden.test_bundles import undouble
 
 STACKS = load_stacks()
@@ -61,7 +60,7 @@ def test_what_is_accepted_arrives_exactly_and_passes_the_audits(lock_file, data)
     assert undouble(yaml.safe_load(text)) == job.bundle.document
     for path, file in job.bundle.files.items():
         if path.endswith((".yml", ".yaml")):
-            yaml.safe_load(file.data)
+            read_tagged(file.data)
     routes = yaml.safe_load(job.bundle.files["traefik/dynamic/routes.yml"].data)
     rules = str(routes)
     assert all(host in rules for host in job.plan.hosts.values())
@@ -79,5 +78,3 @@ def test_the_same_answers_give_the_same_bytes(lock_file):
     }
     one, two = draw(document, lock_file), draw(document, lock_file)
     assert dataclasses.asdict(one.bundle) == dataclasses.asdict(two.bundle)
-    images = lock_keys(i for s in STACKS.catalog.services.values() for i in s.images)
-    assert len(images) == 13

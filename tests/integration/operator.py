@@ -103,6 +103,7 @@ def make_operator(folder: Path, host: Host, lock: Path, **sections: Any) -> Oper
         "admin": {"email": "admin@trial.test"},
         "vault": {"mode": "embedded"},
         "images": {"lock_file": str(lock)},
+        "monitoring": {"enabled": False},  # tests/monitoring installs with it
         "waivers": dict.fromkeys(WAIVED, REHEARSAL),
         **sections,
     }

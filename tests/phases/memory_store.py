@@ -28,7 +28,7 @@ class Store:
 
     def replace(self, spec: SecretSpec, value: Secret) -> Secret:
         self.tell(f"replace {spec.name}")
-        self.versions[spec.name].append(value)
+        self.versions.setdefault(spec.name, []).append(value)
         return value
 
     def previous(self, name: str) -> Secret | None:

@@ -242,3 +242,23 @@ def test_the_password_is_in_no_statement() -> None:
     drop_other_logins(recorder, PROJECT, action_for("x"), keep=(NEW,))
     assert len(seen) == 2
     assert not any(secret.reveal().encode() in text for text in seen for secret in (OLD, NEW))
+
+
+def test_a_role_that_measures_sees_statistics_of_all_and_data_of_none(
+    cluster: Cluster, engine: Engine
+) -> None:
+    """Role postgres-exporter of the hardening table: pg_monitor only."""
+    bootstrap(engine, "watched", NEW)
+    plain = action_for("measures")
+    member = plain.model_copy(update={"member_of": ("pg_monitor",)})
+    step = _database_step(engine, PROJECT, plain, OLD, os.urandom)
+    assert list(step.do()) == []
+    assert step.verify()
+    step = _database_step(engine, PROJECT, member, OLD, os.urandom)
+    assert not step.check()  # the login is there, and what it is for is not
+    assert list(step.do()) == []
+    assert step.verify()
+    login = login_of(member, OLD)
+    seen = "SELECT count(*) FROM pg_stat_activity WHERE query = '<insufficient privilege>'"
+    assert cluster.log_in(login, OLD.reveal(), "measures", seen).text == "0\n"
+    assert cluster.log_in(login, OLD.reveal(), "watched").status != 0

@@ -274,5 +274,5 @@ def test_the_proposal_names_what_is_restarted_in_which_order(world: World) -> No
 def test_databases_that_two_services_share_are_told_once() -> None:
     plan = make("everything")[0]
     found = databases_of(plan, (spec.name for spec in plan.secrets))
-    assert sorted(a.database for a in found) == ["authentik", "coder", "drone", "gitea"]
+    assert sorted(a.database for a in found) == ["authentik", "coder", "drone", "gitea", "metrics"]
     assert all(isinstance(action, DatabaseAction) for action in found)

@@ -21,7 +21,9 @@ from tests.policy.builders import (
     sound_container,
     sound_document,
 )
-from tests.policy.defects import COMPOSE, ENV_FILES, INSPECT, Defect
+from tests.policy.defects import COMPOSE, ENV_FILES
+from tests.policy.defects_inspect import INSPECT
+from tests.policy.spoiling import Defect
 
 TABLE = hardening_table()
 SHOULD = {a.id for a in TABLE.assertions if a.severity == "should"}

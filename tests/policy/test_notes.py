@@ -1,14 +1,13 @@
-"""What the notes of the assertions say: equal forms, host features, profiles, settings."""
+"""What the notes of the assertions say: equal forms, host features, settings."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from installer.core.errors import StackError
-from installer.core.events import CheckResult, Outcome
+from installer.core.events import Outcome
 from installer.core.policy import (
     NOT_OFFERED,
     audit_compose,
@@ -17,44 +16,17 @@ from installer.core.policy import (
     parse_hardening,
 )
 from installer.core.policy.exposure import exposes_secret
-from installer.core.policy.seccomp import allows_more
 from tests.policy.builders import (
     DATA_DIR,
     INSTALL_DIR,
-    ROOT,
     audit_context,
-    hardening_table,
     image_of,
     sound_container,
     sound_document,
     sound_service,
 )
 from tests.policy.defects import ENV_FILES
-
-TABLE = hardening_table()
-DEFAULT_PROFILE = json.loads((ROOT / "assets/seccomp-default.json").read_bytes())
-
-
-def judge(assertion: str, changes: dict[str, Any], service: str = "gitea", **facts: Any) -> Outcome:
-    body = sound_service(service) | changes
-    results = audit_compose({"services": {service: body}}, TABLE, audit_context(**facts))
-    (found,) = [r for r in results if r.id == assertion]
-    return found.outcome
-
-
-def judge_container(
-    assertion: str, changes: dict[str, Any], service: str = "gitea", **facts: Any
-) -> CheckResult:
-    container = sound_container(service)
-    for path, value in changes.items():
-        *parents, last = path.split(".")
-        inner = container
-        for parent in parents:
-            inner = inner[parent]
-        inner[last] = value
-    results = audit_inspect(container, None, TABLE, audit_context(**facts))
-    (found,) = [r for r in results if r.id == assertion]
-    return found
+from tests.policy.judging import TABLE, judge, judge_container
 
 
 @pytest.mark.parametrize(
@@ -175,51 +147,6 @@ def test_a_listed_tmpfs_may_be_executed_from() -> None:
     tmpfs = {"tmpfs": ["/home/coder/.cache:size=1g,nosuid,nodev,exec"]}
     assert judge("HD-09", tmpfs, "coder") is Outcome.PASS
     assert judge("HD-09", tmpfs, "gitea") is Outcome.FAIL
-
-
-def profile(**changes: Any) -> dict[str, Any]:
-    return {**DEFAULT_PROFILE, **changes}
-
-
-NARROWER = profile(syscalls=DEFAULT_PROFILE["syscalls"][:3])
-WIDER = profile(
-    syscalls=[*DEFAULT_PROFILE["syscalls"], {"names": ["kexec_load"], "action": "SCMP_ACT_ALLOW"}]
-)
-LOGGING = profile(
-    syscalls=[*DEFAULT_PROFILE["syscalls"], {"names": ["kexec_load"], "action": "SCMP_ACT_LOG"}]
-)
-OPEN = profile(defaultAction="SCMP_ACT_ALLOW")
-
-
-@pytest.mark.parametrize(
-    ("custom", "outcome"),
-    [
-        (DEFAULT_PROFILE, Outcome.PASS),
-        (NARROWER, Outcome.PASS),
-        (WIDER, Outcome.FAIL),
-        (LOGGING, Outcome.FAIL),
-        (OPEN, Outcome.FAIL),
-    ],
-)
-def test_a_custom_seccomp_profile_is_of_the_bundle_and_within_the_default(
-    custom: dict[str, Any], outcome: Outcome
-) -> None:
-    files = {"gitea/seccomp.json": json.dumps(custom).encode()}
-    options = ["no-new-privileges:true", "seccomp=./gitea/seccomp.json"]
-    assert judge("HD-06", {"security_opt": options}, files=files) is outcome
-    assert judge("HD-06", {"security_opt": options}) is Outcome.FAIL
-    inline = {"HostConfig.SecurityOpt": [f"seccomp={json.dumps(custom)}"]}
-    assert judge_container("HD-06", inline, files=files).outcome is outcome
-    assert judge_container("HD-06", inline).outcome is Outcome.FAIL
-
-
-def test_conditions_of_a_seccomp_rule_count() -> None:
-    bare = {"names": ["personality"], "action": "SCMP_ACT_ALLOW"}
-    assert allows_more(profile(syscalls=[bare]), DEFAULT_PROFILE) == ("personality",)
-    narrow = {**bare, "args": [{"index": 0, "value": 0, "op": "SCMP_CMP_EQ"}]}
-    assert allows_more(profile(syscalls=[narrow]), DEFAULT_PROFILE) == ()
-    refused = {"name": "kexec_load", "action": "SCMP_ACT_ERRNO"}
-    assert allows_more(profile(syscalls=[refused]), DEFAULT_PROFILE) == ()
 
 
 EXPRESSION = next(a for a in TABLE.assertions if a.id == "HD-33").inspect[0].value["value"]
@@ -362,10 +289,3 @@ def test_named_volumes_tmpfs_mounts_and_mounts_without_a_source_are_data() -> No
                "Destination": "/cache", "Propagation": ""}]  # fmt: skip
     for assertion in ("HD-22", "HD-23", "HD-24", "HD-25"):
         assert judge_container(assertion, {"Mounts": mounts}).outcome is Outcome.PASS
-
-
-@pytest.mark.parametrize("data", [b"[]", b"{}", b'{"defaultAction": 1}', b"\x00"])
-def test_what_is_no_seccomp_profile_is_not_accepted_as_one(data: bytes) -> None:
-    files = {"gitea/seccomp.json": data}
-    options = ["no-new-privileges:true", "seccomp=./gitea/seccomp.json"]
-    assert judge("HD-06", {"security_opt": options}, files=files) is Outcome.FAIL

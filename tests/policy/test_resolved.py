@@ -17,7 +17,7 @@ from installer.core.events import CheckResult, Outcome
 from installer.core.policy import audit_compose
 from installer.core.segmentation import audit_networks
 from tests.policy.builders import audit_context, hardening_table, sound_document
-from tests.policy.test_segmentation import CONDITIONS, TABLE
+from tests.policy.networks import CONDITIONS, TABLE
 
 PLUGINS = (
     Path(os.environ.get("DOCKER_CONFIG", Path.home() / ".docker"), "cli-plugins"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -11,46 +10,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from installer.core.errors import StackError
-from installer.core.events import CheckResult, Outcome
+from installer.core.events import Outcome
 from installer.core.manifest import ServiceManifest
 from installer.core.segmentation import (
     FlowConditions,
-    audit_networks,
     declared_flows,
     parse_segmentation,
 )
 from tests.policy.builders import NETWORKS, ROOT, sound_document
-
-TABLE = parse_segmentation((ROOT / "assets/segmentation.yaml").read_bytes())
-DECLARED = frozenset({("coder", "socket-proxy-coder"), ("coder", "internet"), ("backup", "vault")})
-CONDITIONS = FlowConditions(DECLARED, pool="172.30.0.0/16", occupied=("10.0.0.0/8",))
-
-Change = Callable[[dict[str, Any]], object]
-
-
-def audit(
-    change: Change = lambda _: None, conditions: FlowConditions = CONDITIONS
-) -> tuple[CheckResult, ...]:
-    document = sound_document()
-    change(document)
-    return audit_networks(document, TABLE, conditions)
-
-
-def failures(results: Iterable[CheckResult]) -> set[tuple[str, str | None]]:
-    return {(r.id, r.where) for r in results if r.outcome is not Outcome.PASS}
-
-
-def join(service: str, network: str) -> Change:
-    return lambda document: document["services"][service]["networks"].update({network: {}})
-
-
-def leave(service: str, network: str) -> Change:
-    return lambda document: document["services"][service]["networks"].pop(network)
-
-
-def subnet(network: str, *ranges: str) -> Change:
-    config = [{"subnet": text} for text in ranges]
-    return lambda document: document["networks"][network].update({"ipam": {"config": config}})
+from tests.policy.networks import (
+    CONDITIONS,
+    DECLARED,
+    TABLE,
+    Change,
+    audit,
+    failures,
+    join,
+    leave,
+    subnet,
+)
 
 
 def test_the_products_table_repeats_the_acceptance_table_word_for_word() -> None:

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from installer.core.dns_message import CaaRecord
 from installer.core.errors import InstallError
 from installer.core.facts import (
     Account,
@@ -28,6 +29,8 @@ from installer.core.facts import (
     RouteFacts,
     Socket,
 )
+from installer.core.facts_host import EngineConfig, Firewall, Updates, Upkeep
+from installer.core.kernel import KernelSetting
 from installer.core.requirements import Requirements
 from installer.ports import Command, Completed, Ports
 
@@ -54,6 +57,7 @@ def sound_path(path: str, **changes: Any) -> PathFacts:
         available=150 * GIB,
         inodes=10_000_000,
         inodes_free=9_000_000,
+        options=("rw", "relatime"),
     )
     return replace(facts, **changes)
 
@@ -82,6 +86,7 @@ def sound_engine(**changes: Any) -> Engine:
         experimental=False,
         swarm="inactive",
         userland_proxy=False,
+        storage_driver="overlay2",
     )
     return replace(engine, **changes)
 
@@ -96,10 +101,53 @@ def sound_network(**changes: Any) -> HostNetwork:
     return replace(network, **changes)
 
 
+def sound_config(**changes: Any) -> EngineConfig:
+    """A configuration of the engine that nothing is missing from; None takes a key out."""
+    settings = {
+        "live-restore": True,
+        "userland-proxy": False,
+        "icc": False,
+        "no-new-privileges": True,
+        "log-driver": "json-file",
+        "log-opts": {"max-size": "50m", "max-file": "2"},
+        "default-ulimits": {"nofile": {"Name": "nofile", "Soft": 4096, "Hard": 4096}},
+        "default-address-pools": [{"base": "10.200.0.0/16", "size": 24}],
+    }
+    changed = {key.replace("_", "-"): value for key, value in changes.items()}
+    merged = {**settings, **changed}
+    return EngineConfig({key: value for key, value in merged.items() if value is not None})
+
+
+def sound_upkeep(**changes: Any) -> Upkeep:
+    upkeep = Upkeep(
+        sysctls={"vm.overcommit_memory": 1, "fs.inotify.max_user_instances": 8192},
+        apparmor=True,
+        selinux="disabled",
+        firewall=Firewall((), 0),
+        updates=Updates(unattended=False, engine_held=False),
+        entropy=256,
+        engine_at_boot=True,
+        config=sound_config(),
+    )
+    return replace(upkeep, **changes)
+
+
+SYSCTLS = (
+    KernelSetting(
+        name="fs.inotify.max_user_instances", value=1024, why="many editors", source="inotify(7)"
+    ),
+    KernelSetting(
+        name="vm.overcommit_memory", value=1, compare="equal", why="it forks", source="its makers"
+    ),
+)
+
+
 def sound_dns() -> Dns:
     found = dict.fromkeys((*NAMES, f"{LABEL}.coder.company.com"), (HOST_ADDRESS,))
     everywhere = {**found, f"{LABEL}.company.com": ()}
-    return Dns(bastion=everywhere, host=everywhere, container=found)
+    letsencrypt = (CaaRecord(False, "issue", "letsencrypt.org"),)
+    issuers = dict.fromkeys((*NAMES, "*.coder.company.com"), letsencrypt)
+    return Dns(bastion=everywhere, host=everywhere, container=found, issuers=issuers)
 
 
 def sound_facts(**changes: Any) -> HostFacts:
@@ -125,6 +173,7 @@ def sound_facts(**changes: Any) -> HostFacts:
         images={IMAGE: ImageFacts(ImageState.AVAILABLE, ("linux/amd64", "linux/arm64"))},
         installation=Installation(),
         dns=sound_dns(),
+        upkeep=sound_upkeep(),
     )
     return replace(facts, **changes)
 
@@ -149,6 +198,9 @@ def sound_needs(**changes: Any) -> Requirements:
         addresses=(HOST_ADDRESS,),
         images=(IMAGE,),
         probe_label=LABEL,
+        sysctls=SYSCTLS,
+        acme_host="acme-v02.api.letsencrypt.org",
+        acme_challenge="dns-01",
     )
     return replace(needs, **changes)
 

@@ -166,6 +166,15 @@ ROWS = [
     ),
     ("PF-SUBNETS", "unknown", network(routes=None), {}, ("unknown",)),
     ("PF-SUBNETS", "no pool", {}, {"pool": None}, ()),
+    ("PF-CAA", "all right", {}, {}, ("pass",) * 3),
+    (
+        "PF-CAA",
+        "another authority",
+        {},
+        {"acme_host": "dv.acme-v02.api.pki.goog"},
+        ("fail caa.refused",) * 3,
+    ),
+    ("PF-CAA", "no ACME", {}, {"acme_host": ""}, ()),
     ("PF-DNS", "all right", {}, {}, ("pass",) * 3),
     ("PF-DNS", "one missing F-036", both(**{GIT: ()}), {}, ("pass", "fail dns.missing", "pass")),
     (

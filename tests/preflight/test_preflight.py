@@ -111,6 +111,8 @@ def test_the_probe_is_told_what_to_look_at(recorded):
         f"name {label}.company.com",
         "image a:1",
         "image b:2",
+        "sysctl fs.inotify.max_user_instances",
+        "sysctl vm.overcommit_memory",
         "container-dns yes",
         "end",
     ]

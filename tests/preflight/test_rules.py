@@ -14,9 +14,10 @@ from tests.preflight.builders import sound_facts, sound_needs
 from tests.preflight.rows_hardening import ROWS as HARDENING_ROWS
 from tests.preflight.rows_machine import ROWS as MACHINE_ROWS
 from tests.preflight.rows_network import ROWS as NETWORK_ROWS
+from tests.preflight.rows_upkeep import ROWS as UPKEEP_ROWS
 
 RULE_BY_ID = {rule.id: rule for rule in RULES}
-ROWS = [*MACHINE_ROWS, *NETWORK_ROWS, *HARDENING_ROWS]
+ROWS = [*MACHINE_ROWS, *NETWORK_ROWS, *HARDENING_ROWS, *UPKEEP_ROWS]
 """Rule, case, what differs in the facts, what differs in the requirements, what the rule says."""
 
 

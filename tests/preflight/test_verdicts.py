@@ -232,7 +232,11 @@ def test_warnings_raise_nothing():
         images={IMAGE: ImageFacts(ImageState.UNREACHABLE)},
     )
     results = judge_host(facts, sound_needs())
-    assert {r.id for r in results if r.outcome is Outcome.WARN} == {"HH-01", "PF-IMAGE"}
+    assert {r.id for r in results if r.outcome is Outcome.WARN} == {
+        "HH-01",
+        "PF-DAEMON",
+        "PF-IMAGE",
+    }
     raise_for(results)
 
 

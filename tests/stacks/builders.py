@@ -35,7 +35,7 @@ BASE: dict[str, Any] = {
         "size.beyond_compose": "agreed for the first year",
     },
 }
-OPTIONAL = ("redis", "drone", "minio", "ai_gateway")
+OPTIONAL = ("redis", "drone", "minio", "ai_gateway", "monitoring", "backup")
 VARIANTS: dict[str, dict[str, Any]] = {
     "everything": {},
     "nothing-optional": {name: {"enabled": False} for name in OPTIONAL},

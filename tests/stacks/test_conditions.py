@@ -16,10 +16,12 @@ BY_CLIENT = "identity.client_secrets."
 
 def named_answers(manifest: ServiceManifest) -> Iterator[tuple[str, tuple[object, ...]]]:
     """Answer path → the values that count."""
-    for condition in (manifest.when, manifest.egress_when):
+    for condition in (manifest.when, *manifest.egress_conditions):
         if condition is not None:
-            values = condition.equals
-            yield condition.answer, values if isinstance(values, tuple) else (values,)
+            values = () if condition.equals is None else condition.equals
+            values = values if isinstance(values, tuple) else (values,)
+            switches = {True: "true", False: "false"}  # as they are typed
+            yield condition.answer, tuple(switches.get(v, v) for v in values)
     for secret in manifest.secrets:
         if secret.answer and not secret.answer.startswith(BY_CLIENT):
             yield secret.answer, ()

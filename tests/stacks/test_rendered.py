@@ -107,9 +107,9 @@ def test_fragments_check_health_and_mount_configuration_read_only(
             rendered_into = volume["type"] == "volume" and rendered[0].manifest(name).consumer
             in_data = volume["source"].startswith("/var/lib/devplat/")
             assert volume.get("read_only") or in_data or rendered_into, name
-            assert (
-                not volume["source"].startswith("./")
-                or volume["source"].removeprefix("./") in rendered[1].files
+            place = volume["source"].removeprefix("./")  # a file, or a directory that others add to
+            assert place == volume["source"] or any(
+                path == place or path.startswith(f"{place}/") for path in rendered[1].files
             ), volume
     assert int(services_of(rendered[1])["postgres"]["stop_grace_period"].removesuffix("s")) >= 60
 
@@ -153,7 +153,12 @@ def test_values_of_the_answers_arrive_in_the_configuration(everything: Rendered)
 
 def test_the_proxy_reaches_the_services_that_go_out_and_no_others() -> None:
     plan, bundle = make("acme-behind-balancer")
+    edge = services_of(bundle)["traefik"]["environment"]  # for its authority, not its services
+    assert edge["HTTPS_PROXY"] == "http://proxy.company.com:3128"
+    assert "HTTP_PROXY" not in edge
     for name, body in services_of(bundle).items():
+        if name == "traefik":
+            continue
         has_proxy = body["environment"].get("HTTPS_PROXY") == "http://proxy.company.com:3128"
         assert has_proxy == bool(plan.manifest(name).egress), name
         if has_proxy:

@@ -20,9 +20,11 @@ def files_with(secret: str, manifests: Iterable[ServiceManifest]) -> dict[str, l
     """Service → its secret files that are made of this secret."""
     found: dict[str, list[str]] = {}
     for manifest in manifests:
-        for text in manifest.secret_files.values():
+        texts = [(manifest.name, text) for text in manifest.secret_files.values()]
+        texts += [(g.to, text) for g in manifest.gives for text in g.secret_files.values()]
+        for name, text in texts:
             if secret in named_secrets(text):
-                found.setdefault(manifest.name, []).append(text)
+                found.setdefault(name, []).append(text)
     return found
 
 
@@ -89,7 +91,7 @@ def test_a_secret_that_is_replaced_wrongly_is_found(catalog: Catalog, change: Ch
         {
             "name": "gitea-metrics-token",
             "purpose": "x",
-            "rotation": {"reload": ["gitea"], "proof": proof},
+            "rotation": {"reload": ["gitea", "prometheus"], "proof": proof},
         },
     )
     services = {**catalog.services, "gitea": change("gitea", secrets=secrets)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import authentik
 import pytest
+from authentik_blueprint import Blueprints
 from standin import Refused
 
 
@@ -73,7 +74,7 @@ def test_the_bootstrap_token_opens_the_api_and_no_other_does(database, ask):
 
 BLUEPRINT = """
 version: 1
-metadata: {name: devplat - oidc coder}
+metadata: {name: test - oidc coder}
 entries:
   - model: authentik_providers_oauth2.oauth2provider
     id: provider
@@ -82,6 +83,9 @@ entries:
       client_id: coder-id
       client_secret: !File %s
       grant_types: [authorization_code]
+      authorization_flow: !Find
+        - authentik_flows.flow
+        - [slug, default-provider-authorization-implicit-consent]
       invalidation_flow: !Find [authentik_flows.flow, [slug, default-provider-invalidation-flow]]
       redirect_uris: [{matching_mode: strict, url: "https://coder.x/cb"}]
   - model: authentik_core.application
@@ -90,19 +94,22 @@ entries:
 """
 
 
+def apply(database, folder, text):
+    (folder / "secret").write_text("s")
+    (folder / "coder.yaml").write_text(text.replace("%s", str(folder / "secret")))
+    (folder / "ignored.yml").write_text("not read: this ending is not looked for")
+    blueprints = Blueprints(authentik.migrate(database, {}), folder)
+    blueprints.apply_all()
+    return blueprints
+
+
 def test_a_blueprint_brings_its_application_into_being(database, ask, tmp_path):
-    (tmp_path / "secret").write_text("s")
-    (tmp_path / "coder.yaml").write_text(BLUEPRINT % (tmp_path / "secret"))
-    (tmp_path / "ignored.yml").write_text("not read: this ending is not looked for")
-    authentik.migrate(database, {})
-    authentik.apply_blueprints(database, tmp_path)
+    assert apply(database, tmp_path, BLUEPRINT).apply("test - oidc coder") == ""
     app = authentik.make_app(database)
     url = "/application/o/coder/.well-known/openid-configuration"
     headers = {"X-Forwarded-Proto": "https", "X-Forwarded-Host": "auth.x"}
-    assert (
-        ask(app, "GET", url, headers=headers).body["issuer"]
-        == "https://auth.x/application/o/coder/"
-    )
+    found = ask(app, "GET", url, headers=headers).body
+    assert found["issuer"] == "https://auth.x/application/o/coder/"
     assert ask(app, "GET", url.replace("coder", "other")).status == 404
 
 
@@ -111,13 +118,22 @@ def test_a_blueprint_brings_its_application_into_being(database, ask, tmp_path):
     [
         ("version: 1", "version: 2", "version"),
         ("grant_types: [authorization_code]", "grant_types: []", "grant_types"),
-        ("invalidation_flow", "invalidation", "invalidation_flow"),
-        ("authentik_core.application", "application", "no model"),
+        ("grant_types: [authorization_code]", "grant_types: [code]", "not a valid choice"),
+        ("slug, default-provider-invalidation-flow", "slug, nowhere", "invalidation_flow"),
+        ("[slug, default-provider-inv", "[slog, default-provider-inv", "no field slog"),
+        ("client_id: coder-id", "client_identity: coder-id", "no field client_identity"),
+        ("client_id: coder-id", "client_id: 7", "no string"),
+        ("authentik_core.application", "authentik_core.app", "no model"),
+        ("!KeyOf provider", "!KeyOf nobody", "failed to find entry"),
+        ("!KeyOf provider", "!Given provider", "no tag"),
         ("!File %s", "!File /nowhere", "No such file"),
     ],
 )
-def test_a_blueprint_that_could_not_log_anyone_in_is_refused(tmp_path, old, new, reason):
-    (tmp_path / "secret").write_text("s")
-    text = BLUEPRINT.replace(old, new)
-    with pytest.raises(Refused, match=reason):
-        authentik.read_blueprint(text.replace("%s", str(tmp_path / "secret")))
+def test_a_blueprint_that_could_not_log_anyone_in_is_refused(database, tmp_path, old, new, reason):
+    """Its status is `error`, and nothing of it is kept."""
+    blueprints = apply(database, tmp_path, BLUEPRINT.replace(old, new))
+    error = blueprints.apply(next(iter(blueprints.documents())))
+    assert reason in error
+    status = blueprints.store.first("authentik_blueprints.blueprintinstance", path="coder.yaml")
+    assert status["status"] == "error"
+    assert blueprints.store.first("authentik_core.application") is None

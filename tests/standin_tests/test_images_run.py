@@ -43,6 +43,9 @@ def run(module_host):
         ("litellm-non_root", "--config"),
         ("traefik", "no configuration file"),
         ("socket-proxy", "socket not available"),
+        ("grafana", "default key is public"),
+        ("loki", "failed parsing config"),
+        ("alloy", "/etc/alloy/config.alloy"),
         ("postgres", "superuser password is not specified"),
     ],
 )
@@ -61,6 +64,9 @@ def test_an_image_without_settings_says_what_is_missing(run, image, reason):
         ("drone", "curl"),
         ("traefik", "curl"),
         ("socket-proxy", "sh"),
+        ("loki", "sh"),
+        ("alloy", "curl"),
+        ("alloy", "wget"),
     ],
 )
 def test_a_program_that_the_real_image_lacks_is_not_there(run, image, program):

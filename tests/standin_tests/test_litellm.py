@@ -11,6 +11,7 @@ CONFIG = """
 model_list:
   - model_name: default
     litellm_params: {model: bedrock/x, api_key: os.environ/SOME_KEY}
+litellm_settings: {callbacks: [prometheus]}
 general_settings: {master_key: os.environ/LITELLM_MASTER_KEY}
 """
 

@@ -124,3 +124,24 @@ def test_a_wrong_secret_and_a_name_outside_the_bucket_get_nothing(store, monkeyp
     )
     assert minio.Store(tmp_path).path("smoke", "../mc/x") is None
     assert minio.Store(tmp_path).path("smoke", "x") is not None
+
+
+@pytest.mark.parametrize(("auth", "status"), [("jwt", 403), ("public", 200)])
+def test_metrics_are_for_everybody_only_when_they_are_public(tmp_path, ask, auth, status):
+    answer = ask(
+        minio.make_app(minio.Store(tmp_path), KEYS, auth), "GET", "/minio/v2/metrics/cluster"
+    )
+    assert answer.status == status
+    assert (answer.headers.get("Content-Type", "").startswith("text/plain")) is (status == 200)
+
+
+def test_a_way_of_protecting_metrics_that_does_not_exist_is_refused(tmp_path):
+    (tmp_path / "user").write_text("access-key")
+    (tmp_path / "password").write_text("s3cret-s3cret")
+    environment = {
+        "MINIO_ROOT_USER_FILE": str(tmp_path / "user"),
+        "MINIO_ROOT_PASSWORD_FILE": str(tmp_path / "password"),
+        "MINIO_PROMETHEUS_AUTH_TYPE": "none",
+    }
+    with pytest.raises(Refused, match="neither jwt nor public"):
+        minio.run_server([str(tmp_path)], environment)

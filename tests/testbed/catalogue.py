@@ -22,6 +22,16 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "valkey": ("valkey-server", "valkey-tools", "gosu"),
     "registry": ("docker-registry",),
     "openpgp": ("gpg",),
+    "restic": ("restic", "jq", "tar", "util-linux"),
+    "bash": ("bash",),
+    "prometheus": ("prometheus", "promtool"),
+    "alertmanager": ("prometheus-alertmanager",),
+    "exporters": (
+        "prometheus-node-exporter",
+        "prometheus-postgres-exporter",
+        "prometheus-redis-exporter",
+        "prometheus-blackbox-exporter",
+    ),
 }
 """Package groups; each is one layer on top of `base`, without what `base` already holds."""
 
@@ -29,6 +39,7 @@ REGISTRY_IMAGE = "devplat-testbed/registry"
 
 REAL_PROGRAMS: Mapping[str, tuple[str, str]] = {
     "docker.io/openbao/openbao": ("DEVPLAT_TEST_VAULT_BIN", "usr/bin/bao"),
+    "docker.io/grafana/loki": ("DEVPLAT_TEST_LOKI_BIN", "usr/bin/loki"),
 }
 """Image → the variable that names a real program, and its path in the image."""
 

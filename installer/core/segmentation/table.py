@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -53,6 +54,7 @@ class SegmentationTable(_Model):
         single_consumer_tiers: Tiers of which each network has one consumer only.
         unless_declared: Ids of refusals whose own reason makes an exception, which a service that
             declares the flow makes use of.
+        if_declared: Ids of allowed flows that count only where a service declares them.
         outside: The place that a network with a way out leads to.
     """
 
@@ -63,6 +65,7 @@ class SegmentationTable(_Model):
     internal_tiers: tuple[str, ...] = ()
     single_consumer_tiers: tuple[str, ...] = ()
     unless_declared: tuple[str, ...] = ()
+    if_declared: tuple[str, ...] = ()
     outside: str
 
     def roles_in(self, tiers: Iterable[str]) -> frozenset[str]:
@@ -70,13 +73,17 @@ class SegmentationTable(_Model):
         return frozenset(role for tier in tiers for role in self.tiers[tier])
 
     def settle(self, declared: frozenset[Pair]) -> SegmentationTable:
-        """This table with the exceptions that these flows make use of among the allowed flows."""
+        """This table with the exceptions that these flows make use of among the allowed flows.
+
+        Flows that nobody needs to declare, and nobody does, are not allowed.
+        """
         used = tuple(
             f for f in self.deny_probes if f.id in self.unless_declared and f.pair in declared
         )
+        made = tuple(f for f in self.allow if f.id not in self.if_declared or f.pair in declared)
         return self.model_copy(
             update={
-                "allow": (*self.allow, *used),
+                "allow": (*made, *used),
                 "deny_probes": tuple(f for f in self.deny_probes if f not in used),
             }
         )
@@ -118,11 +125,12 @@ def declared_flows(
     """
     flows: set[Pair] = set()
     for manifest in manifests:
-        flows |= {(manifest.name, connection.to) for connection in manifest.connects}
+        name = manifest.role or manifest.name
+        flows |= {(name, connection.to) for connection in manifest.connects}
         if manifest.ingress and edge is not None and manifest.name != edge:
             flows.add((edge, manifest.name))
         if manifest.egress:
-            flows.add((manifest.name, outside))
+            flows.add((name, outside))
         if manifest.publish:
             flows.add((outside, manifest.name))
     return frozenset(flows)
@@ -140,13 +148,24 @@ def parse_segmentation(data: bytes) -> SegmentationTable:
         StackError: it is not YAML, or not a table.
     """
     try:
-        document = yaml.load(data, Loader=_Loader)  # noqa: S506 - a safe loader
+        document = _with_own(yaml.load(data, Loader=_Loader))  # noqa: S506 - a safe loader
         flows = {key: [_rename(row) for row in document[key]] for key in ("allow", "deny_probes")}
         table = SegmentationTable.model_validate({**document, **flows})
         table.roles_in((*table.internal_tiers, *table.single_consumer_tiers))
     except (yaml.YAMLError, ValidationError, TypeError, KeyError) as error:
         raise table_error("segmentation.yaml", error) from error
     return table
+
+
+def _with_own(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with `own_tiers` and `own_allow` in the parts that they add to."""
+    merged = dict(document)
+    tiers, allow = merged.pop("own_tiers", {}), merged.pop("own_allow", [])
+    merged["tiers"] = {
+        tier: [*roles, *tiers.get(tier, ())] for tier, roles in merged["tiers"].items()
+    }
+    merged["allow"] = [*merged["allow"], *allow]
+    return merged
 
 
 def _rename(row: Mapping[str, object]) -> dict[str, object]:

@@ -6,6 +6,7 @@ name=$(hostname)
 for mount in /sys /sys/fs/cgroup /sys/fs/cgroup/*; do
   mount -o remount,bind,rw "$mount" 2>/dev/null || true
 done
+mount --make-rshared / # as systemd does on a real host
 install -m 755 /lab/runc-clamp /usr/local/bin/runc-clamp
 if ! id ops >/dev/null 2>&1; then
   useradd -m -s /bin/bash -G sudo,docker ops

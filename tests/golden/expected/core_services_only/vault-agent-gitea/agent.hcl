@@ -43,6 +43,14 @@ template {
 }
 
 template {
+  destination          = "/run/secrets/edge_roots.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/edge.roots.pem\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
   destination          = "/run/secrets/internal_token"
   contents             = "{{ with secret \"secret/data/devplat/devplat/gitea-internal-token\" }}{{ .Data.data.value }}{{ end }}"
   perms                = "0400"
@@ -109,7 +117,7 @@ template {
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "gitea-database-password {{ with secret \"secret/data/devplat/devplat/gitea-database-password\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-internal-token {{ with secret \"secret/data/devplat/devplat/gitea-internal-token\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-lfs-jwt-secret {{ with secret \"secret/data/devplat/devplat/gitea-lfs-jwt-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-metrics-token {{ with secret \"secret/data/devplat/devplat/gitea-metrics-token\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-oauth2-jwt-secret {{ with secret \"secret/data/devplat/devplat/gitea-oauth2-jwt-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-redis-password {{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-secret-key {{ with secret \"secret/data/devplat/devplat/gitea-secret-key\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "edge.roots.pem {{ with secret \"secret/data/devplat/devplat/edge.roots.pem\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-database-password {{ with secret \"secret/data/devplat/devplat/gitea-database-password\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-internal-token {{ with secret \"secret/data/devplat/devplat/gitea-internal-token\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-lfs-jwt-secret {{ with secret \"secret/data/devplat/devplat/gitea-lfs-jwt-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-metrics-token {{ with secret \"secret/data/devplat/devplat/gitea-metrics-token\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-oauth2-jwt-secret {{ with secret \"secret/data/devplat/devplat/gitea-oauth2-jwt-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-redis-password {{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-secret-key {{ with secret \"secret/data/devplat/devplat/gitea-secret-key\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

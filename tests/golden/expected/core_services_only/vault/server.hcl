@@ -20,6 +20,8 @@ listener "tcp" {
   tls_key_file    = "/openbao/tls/server.key"
   tls_min_version = "tls12"
   telemetry {
+    # Whoever measures is on a network with this server, as are agents and nobody else. A token would open more than
+    # this path, and none is good while the server is sealed - when somebody has to notice it.
     unauthenticated_metrics_access = false
   }
 }

@@ -36,7 +36,7 @@ template {
 
 template {
   destination          = "/run/secrets/users.acl"
-  contents             = "user default off\nuser health on \u003e{{ with secret \"secret/data/devplat/devplat/redis-health-password\" }}{{ .Data.data.value }}{{ end }} +ping\nuser gitea on \u003e{{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.data.value }}{{ end }} ~* \u0026* +@all -@admin -@dangerous\n"
+  contents             = "user default off\nuser health on \u003e{{ with secret \"secret/data/devplat/devplat/redis-health-password\" }}{{ .Data.data.value }}{{ end }} +ping\nuser gitea on \u003e{{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.data.value }}{{ end }} ~* \u0026* +@all -@admin -@dangerous\nuser metrics on \u003e{{ with secret \"secret/data/devplat/devplat/redis-exporter-password\" }}{{ .Data.data.value }}{{ end }} +ping +info +latency|latest +latency|histogram +slowlog|len +slowlog|get\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true
@@ -45,7 +45,7 @@ template {
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "gitea-redis-password {{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.metadata.version }}{{ end }}\nredis-health-password {{ with secret \"secret/data/devplat/devplat/redis-health-password\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "gitea-redis-password {{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.metadata.version }}{{ end }}\nredis-exporter-password {{ with secret \"secret/data/devplat/devplat/redis-exporter-password\" }}{{ .Data.metadata.version }}{{ end }}\nredis-health-password {{ with secret \"secret/data/devplat/devplat/redis-health-password\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Registers CI in the Git server's database, because its interface would make an id and a secret of its own, and
+# both are here already. They come as two lines on standard input. `check`: whether that is done.
+set -eu
+IFS= read -r id
+IFS= read -r secret
+callback='https://ci.company.com/authorize'
+run() {
+  {
+    cat <<VARIABLES
+\set id '$id'
+\set secret '$secret'
+\set callback '["$callback"]'
+VARIABLES
+    cat
+  } | psql -X -q -A -t -v ON_ERROR_STOP=1 -d gitea
+}
+if [ "${1:-}" = check ]; then
+  # in two questions: without the extension the second cannot be asked
+  [ "$(echo "SELECT count(*) FROM pg_extension WHERE extname = 'pgcrypto';" | run)" = 1 ] || exit 1
+  run <<'SQL' | grep -qx t
+SELECT client_secret = crypt(:'secret', client_secret) AND redirect_uris = :'callback'
+  FROM oauth2_application WHERE client_id = :'id' AND uid = 0;
+SQL
+  exit
+fi
+run <<'SQL'
+BEGIN;
+CREATE EXTENSION IF NOT EXISTS pgcrypto;
+DELETE FROM oauth2_application WHERE uid = 0 AND name = 'Woodpecker';
+INSERT INTO oauth2_application
+  (uid, name, client_id, client_secret, confidential_client, skip_secondary_authorization, redirect_uris,
+   created_unix, updated_unix)
+  VALUES (0, 'Woodpecker', :'id', crypt(:'secret', gen_salt('bf', 10)), true, false, :'callback',
+    extract(epoch FROM now())::bigint, extract(epoch FROM now())::bigint);
+COMMIT;
+SQL

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Starts a program once the secrets of this service are there. After a reboot the engine starts every
+# container at once, and the secret server has to be opened first.
+set -eu
+waited=0
+for file in ai_gateway_key gitea_metrics_token woodpecker_metrics_token; do
+  until [ -f "/run/secrets/$file" ]; do
+    if [ $((waited % 30)) -eq 0 ]; then
+      echo "waiting for /run/secrets/$file, which comes when the secret server is open" >&2
+    fi
+    sleep 1
+    waited=$((waited + 1))
+  done
+done
+unset file waited
+exec "$@"

@@ -1,0 +1,52 @@
+log_format = "json"
+
+vault {
+  address = "https://vault:8200"
+  ca_cert = "/run/agent/ca.pem"
+  retry {
+    num_retries = 3 # of one request; whole rounds are repeated for ever
+  }
+}
+
+auto_auth {
+  method "approle" {
+    mount_path  = "auth/approle"
+    min_backoff = "1s"
+    max_backoff = "5s"
+    config = {
+      role_id_file_path                = "/run/agent/role_id"
+      secret_id_file_path              = "/run/agent/secret_id"
+      secret_id_response_wrapping_path = "auth/approle/role/devplat-backup/secret-id"
+    }
+  }
+}
+
+template_config {
+  exit_on_retry_failure         = false
+  static_secret_render_interval = "5m"
+}
+
+template {
+  destination          = "/run/secrets/bucket_key"
+  contents             = "[default]\naws_access_key_id = {{ with secret \"secret/data/devplat/devplat/backup-access-key\" }}{{ .Data.data.value }}{{ end }}\naws_secret_access_key = {{ with secret \"secret/data/devplat/devplat/backup-secret-key\" }}{{ .Data.data.value }}{{ end }}\n"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
+  destination          = "/run/secrets/passphrase"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/backup-passphrase\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+# The last one: when it is written, the others are. Needs every secret, so that it waits for them.
+template {
+  destination          = "/run/agent/rendered"
+  contents             = "backup-access-key {{ with secret \"secret/data/devplat/devplat/backup-access-key\" }}{{ .Data.metadata.version }}{{ end }}\nbackup-passphrase {{ with secret \"secret/data/devplat/devplat/backup-passphrase\" }}{{ .Data.metadata.version }}{{ end }}\nbackup-secret-key {{ with secret \"secret/data/devplat/devplat/backup-secret-key\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
