@@ -307,6 +307,46 @@ def test_what_was_typed_for_the_plan_is_not_asked_for_again() -> None:
     assert runs["plan"].told == runs["apply"].told == ["hush"]
 
 
+def test_a_failed_run_can_be_tried_again() -> None:
+    failing = FakeRun("apply", events(status=15, problems=[PROBLEM]), looks=1)
+    front = FakeFront(runs={"apply": failing}, last_report=REPORT)
+
+    async def script(pilot: Pilot[int]) -> None:
+        await answer_everything(pilot, GIVEN)
+        await see(pilot, ReviewScreen)
+        await pilot.press(*"devplat", "enter")
+        await see(pilot, RunScreen)
+        await until(pilot, lambda: "status 15" in str(now(pilot).content))
+        await pilot.press("escape")
+        await see(pilot, Choose)
+        front.runs["apply"] = FakeRun("apply", looks=1)
+        await pilot.press("tab", "enter")
+        await see(pilot, ResultsScreen)
+
+    def now(pilot: Pilot[int]) -> Static:
+        return pilot.app.screen.query_one("#now", Static)
+
+    play(front, script)
+    assert [command for command, _ in front.started] == ["plan", "apply", "apply"]
+    assert front.started[1] == front.started[2]
+
+
+def test_sizes_are_shown_while_they_are_chosen() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("enter")
+        await see(pilot, WizardScreen)
+        screen = pilot.app.screen
+        preview = screen.query_one("#preview", Static)
+        assert not preview.display
+        names = [step.name for step in screen.interview.steps]
+        screen.query_one("#steps").index = names.index("sizing")
+        screen.query_one("#steps").action_select_cursor()
+        await until(pilot, lambda: preview.display)
+        assert "14 CPUs" in str(preview.content)
+
+    play(FakeFront(), script)
+
+
 def test_a_stop_is_asked_for_once_and_the_safe_answer_is_first() -> None:
     """F-067."""
     run = FakeRun(looks=10**6)
