@@ -86,10 +86,20 @@ def draw_up(
             "operator": f"{owner.user}@{owner.machine}",
             "run": owner.run,
             "started": owner.since,
-            "sizing": _describe_sizing(sizing),
+            "sizing": describe_sizing(sizing),
             "cost": _describe_cost(answers, sizing, stacks),
         },
     )
+
+
+def draw_sizes(answers: Answers, stacks: Stacks) -> tuple[Sizing, str]:
+    """Limits of each service, and what they cost; needs no image lock.
+
+    Raises:
+        AnswersError: a size needs a waiver.
+    """
+    sizing = _size(answers, stacks, select_services(answers, stacks.catalog))
+    return sizing, _describe_cost(answers, sizing, stacks)
 
 
 def _with_address(answers: Answers) -> Answers:
@@ -137,7 +147,8 @@ def _size(answers: Answers, stacks: Stacks, chosen: Catalog) -> Sizing:
     return sizing
 
 
-def _describe_sizing(sizing: Sizing) -> str:
+def describe_sizing(sizing: Sizing) -> str:
+    """What a host needs, in a line."""
     host = sizing.host
     return (
         f"{sizing.users} users, {sizing.workspaces} running workspaces: a host of {host.cpus} CPUs,"

@@ -14,12 +14,14 @@ from installer.adapters.clock import SystemClock
 from installer.adapters.identity import is_gone, make_owner
 from installer.adapters.network import SystemResolver
 from installer.core.draft import dump
-from installer.core.errors import LocalIoError, Problem, Remedy
+from installer.core.errors import InstallError, LocalIoError, Problem, Remedy
 from installer.core.interview import Interview
 from installer.draft_file import DraftFile
 from installer.stacks import Stacks
 from installer.tui.front import Drawing, SizeRow
 from installer.workspace import Workspace, default_root
+
+SIZING = "sizing"
 
 
 @dataclass
@@ -65,6 +67,21 @@ class LocalFront:
                 f"{name}: {note}" for name in plan.services for note in plan.manifest(name).notes
             ),
         )
+
+    def preview(self, step: str, interview: Interview) -> tuple[str, ...]:
+        """For the step about sizes: limits of each service, what they add up to, what it costs."""
+        if step != SIZING:
+            return ()
+        try:
+            answers = interview.validate(attended=True).answers
+            sizing, cost = drawing.draw_sizes(answers, self.stacks)
+        except InstallError as error:
+            return tuple(f"{problem.summary}" for problem in error.problems[:1])
+        rows = [
+            f"{name:<24}{each.cpus:>6g} CPUs {each.memory_mib:>7} MiB"
+            for name, each in sizing.services.items()
+        ]
+        return (drawing.describe_sizing(sizing), cost, "", *rows)
 
     def look_up(self, name: str) -> tuple[str, ...]:
         """Addresses of a name."""

@@ -18,6 +18,7 @@ from installer.core.draft import dump
 from installer.core.errors import InstallError
 from installer.core.interview import Interview
 from installer.tui.front import Front, Watched
+from installer.tui.modals import Choose
 from installer.tui.results import ResultsScreen
 from installer.tui.review import ReviewScreen
 from installer.tui.running import RunScreen
@@ -26,6 +27,7 @@ from installer.tui.welcome import WelcomeScreen
 from installer.tui.wizard import WizardScreen
 
 NEW, RESUME, VERIFY, WATCH = "new", "resume", "verify", "watch"
+LOOK, AGAIN = "look", "again"
 
 
 class InstallerApp(App[int]):
@@ -41,6 +43,7 @@ class InstallerApp(App[int]):
         self._earlier = earlier
         self._front = front
         self._typed: dict[str, str] = {}
+        self._last: tuple[str, Interview, tuple[str, ...]] | None = None
 
     def on_mount(self) -> None:
         """Begin; what an earlier session left under way comes first."""
@@ -101,13 +104,29 @@ class InstallerApp(App[int]):
     async def _verify(self, interview: Interview) -> None:
         await self._watch(self._start("verify", interview))
 
+    async def _ask_again(self, command: str) -> Watched | None:
+        """After a failure: the same once more, if that is wanted and possible."""
+        if self._last is None or self._last[0] != command:
+            return None
+        chosen = await self.push_screen_wait(
+            Choose(
+                "It did not succeed. Nothing is deleted by trying again; it continues.",
+                {LOOK: "Look at the checks", AGAIN: "Try again"},
+            )
+        )
+        return self._start(*self._last) if chosen == AGAIN else None
+
     def _start(self, command: str, interview: Interview, flags: tuple[str, ...] = ()) -> Watched:
+        self._last = (command, interview, flags)
         return self._front.start(command, interview, flags)
 
     async def _watch(self, watched: Watched) -> None:
         status = await self.push_screen_wait(RunScreen(watched, watched.command, self._typed))
         if status is None:
             self.exit()
+            return
+        if status != 0 and (again := await self._ask_again(watched.command)):
+            await self._watch(again)
             return
         report = self._front.report()
         wanted = await self._show_results(report) if report else None

@@ -82,6 +82,10 @@ class Front(Protocol):
         """What the answers make. Raises `InstallError` with everything that is in the way."""
         ...
 
+    def preview(self, step: str, interview: Interview) -> tuple[str, ...]:
+        """Lines that show what a step's answers come to; none while they do not stand."""
+        ...
+
     def look_up(self, name: str) -> tuple[str, ...]:
         """Addresses of a name, as this machine sees it; may take seconds."""
         ...

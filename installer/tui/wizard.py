@@ -49,6 +49,7 @@ class WizardScreen(Screen[Interview | None]):
             with Vertical(id="middle"):
                 yield Static("", id="why", markup=False)
                 yield VerticalScroll(id="fields", can_focus=False)
+                yield Static("", id="preview", markup=False)
                 yield Static("", id="hint", markup=False)
                 with Horizontal(classes="buttons"):
                     yield Button("Back", id="back", compact=True)
@@ -73,6 +74,7 @@ class WizardScreen(Screen[Interview | None]):
         await fields.mount_all([self._row(item) for item in self._items()])
         if step.name in self._insisted:
             self._insist()
+        self._preview(step.name, self.interview)
         fields.scroll_home(animate=False)
         if rows := self.query(FieldRow):
             rows.first().control.focus()
@@ -118,6 +120,7 @@ class WizardScreen(Screen[Interview | None]):
         if [item.path for item in self._items()] != before:
             await self._exchange_rows()
         self._refresh()
+        self._preview(self.interview.steps[self._at].name, self.interview)
         item = self.interview.item(event.path)
         if event.path.startswith(NAMES) and not item.refusals and item.text:
             self._look_up(event.path, item.text)
@@ -141,6 +144,17 @@ class WizardScreen(Screen[Interview | None]):
         addresses = self._front.look_up(name.replace("*", "devplat-probe", 1))
         found = f"{name} leads to {', '.join(addresses)}" if addresses else f"{name}: no such name"
         self.app.call_from_thread(self._tell, path, name, found)
+
+    @work(thread=True, exclusive=True, group="preview")
+    def _preview(self, step: str, interview: Interview) -> None:
+        lines = self._front.preview(step, interview)
+        self.app.call_from_thread(self._show_preview, interview, lines)
+
+    def _show_preview(self, interview: Interview, lines: tuple[str, ...]) -> None:
+        if interview is self.interview:
+            preview = self.query_one("#preview", Static)
+            preview.update("\n".join(lines))
+            preview.display = bool(lines)
 
     def _tell(self, path: str, name: str, found: str) -> None:
         for row in self.query(FieldRow):

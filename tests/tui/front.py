@@ -120,6 +120,9 @@ class FakeFront:
             notes=("coder: one replica",),
         )
 
+    def preview(self, step: str, interview: Interview) -> tuple[str, ...]:
+        return ("14 CPUs, 24576 MiB",) if step == "sizing" else ()
+
     def look_up(self, name: str) -> tuple[str, ...]:
         self.looked_up.append(name)
         return tuple(self.names.get(name, ()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from installer.core import draft
 from installer.core.interview import Interview
@@ -196,3 +196,19 @@ def test_the_focused_field_is_on_the_screen_through_the_whole_step(size) -> None
             await pilot.press("tab")
 
     play(FakeFront(), script, size=size)
+
+
+def test_sizes_are_shown_while_they_are_chosen() -> None:
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("enter")
+        await see(pilot, WizardScreen)
+        screen = pilot.app.screen
+        preview = screen.query_one("#preview", Static)
+        assert not preview.display
+        names = [step.name for step in screen.interview.steps]
+        screen.query_one("#steps").index = names.index("sizing")
+        screen.query_one("#steps").action_select_cursor()
+        await until(pilot, lambda: preview.display)
+        assert "14 CPUs" in str(preview.content)
+
+    play(FakeFront(), script)

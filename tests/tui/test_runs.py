@@ -156,3 +156,27 @@ def test_results_show_what_is_not_passed_first_and_its_evidence(size) -> None:
 
     play(front, script, size=size, earlier=earlier)
     assert [command for command, _ in front.started] == ["verify"]
+
+
+def test_a_failed_run_can_be_tried_again() -> None:
+    failing = FakeRun("apply", events(status=15, problems=[PROBLEM]), looks=1)
+    front = FakeFront(runs={"apply": failing}, last_report=REPORT)
+
+    async def script(pilot: Pilot[int]) -> None:
+        await answer_everything(pilot, GIVEN)
+        await see(pilot, ReviewScreen)
+        await pilot.press(*"devplat", "enter")
+        await see(pilot, RunScreen)
+        await until(pilot, lambda: "status 15" in str(now(pilot).content))
+        await pilot.press("escape")
+        await see(pilot, Choose)
+        front.runs["apply"] = FakeRun("apply", looks=1)
+        await pilot.press("tab", "enter")
+        await see(pilot, ResultsScreen)
+
+    def now(pilot: Pilot[int]) -> Static:
+        return pilot.app.screen.query_one("#now", Static)
+
+    play(front, script)
+    assert [command for command, _ in front.started] == ["plan", "apply", "apply"]
+    assert front.started[1] == front.started[2]
