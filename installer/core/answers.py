@@ -183,11 +183,11 @@ def _host_fields(catalog: Catalog) -> dict[str, Any]:
             Annotated[str | None, rule, HostKey(key)],
             Field(
                 None,
-                title=f"Host of {service.title}",
-                description=f"Public name of {service.title}; {key}.<base> unless set.",
+                title=f"Host of {title}",
+                description=f"Public name of {title}; {key}.<base> unless set.",
             ),
         )
-        for key, service in sorted(catalog.hosts.items())
+        for key, title in sorted(catalog.hosts.items())
     }
 
 

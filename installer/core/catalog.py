@@ -42,9 +42,13 @@ class Catalog:
         return settings
 
     @property
-    def hosts(self) -> Mapping[str, ServiceManifest]:
-        """Key of `domain.hosts` → the service behind it."""
-        return {i.host: s for s in self.services.values() for i in s.ingress}
+    def hosts(self) -> Mapping[str, str]:
+        """Key of `domain.hosts` → title of what is behind it, of either where an answer decides."""
+        titles: dict[str, list[str]] = {}
+        for service in self.services.values():
+            for ingress in service.ingress:
+                titles.setdefault(ingress.host, []).append(service.title)
+        return {host: " or ".join(named) for host, named in titles.items()}
 
 
 def read_catalog(documents: Mapping[str, Any]) -> Catalog:
