@@ -11,15 +11,13 @@ import pytest
 from tests.integration.operator import CORE_ONLY, make_operator
 
 pytestmark = pytest.mark.engine
-OFF = {"enabled": False}
 START = "sudo sh /opt/devplat/current/host/start.sh"
 
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory, module_host, testbed):
-    sections = {**CORE_ONLY, "backup": OFF, "monitoring": OFF}
     folder = tmp_path_factory.mktemp("operator")
-    made = make_operator(folder, module_host, testbed.lock_file, **sections)
+    made = make_operator(folder, module_host, testbed.lock_file, **CORE_ONLY)
     made.answers["host"] = {"apply": ["daemon"]}
     return made
 

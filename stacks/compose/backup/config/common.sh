@@ -29,9 +29,10 @@ open_repository() {
   esac
 }
 
-# Snapshots as objects {id, run, part, time}; the last snapshot of a run, its manifest, has the part `complete`.
+# Snapshots as objects {id, run, part, time}; the last snapshot of a run, its manifest, has the part `complete`. Each
+# process has a file of its own: a backup that begins must not empty the list that a fetch reads.
 snapshots() {
-  repository snapshots --json --host "$host" >"$state/snapshots" || return 1
+  repository snapshots --json --host "$host" >"$state/tmp/snapshots.$$" || return 1
   jq -c '[.[] | {id, run: (.tags // [] | map(select(startswith("run:")))[0] // "run:?" | .[4:]),
-    part: (.tags // [] | map(select(startswith("part:")))[0] // "part:?" | .[5:])}]' "$state/snapshots"
+    part: (.tags // [] | map(select(startswith("part:")))[0] // "part:?" | .[5:])}]' "$state/tmp/snapshots.$$" && rm -f "$state/tmp/snapshots.$$"
 }
