@@ -58,7 +58,7 @@ def test_a_backup_is_made_listed_and_tried_beside_the_platform(
     """BK-06, BK-12, BK-13, BK-14, BK-21: complete, compared, timed; the platform is not touched."""
     sql(module_host, "CREATE TABLE canary (word text); INSERT INTO canary VALUES ('before')")
     told = run(operator, "backup", "now")
-    assert "the backup is complete, and was read back" in told
+    assert "pass    make a backup and verify it" in told
     listed = run(operator, "backup", "list").splitlines()
     assert "database gitea" in listed[0] or "database authentik-server gitea" in listed[0]
     before = module_host.ssh("docker ps --no-trunc --format '{{.ID}} {{.Names}}' | sort")

@@ -46,7 +46,7 @@ def installed(tmp_path_factory: Any, module_host: Any, testbed: Any) -> Installe
         tmp_path_factory.mktemp("operator"),
         module_host,
         testbed.lock_file,
-        backup={"enabled": False},
+        monitoring={"enabled": True},
     )
     done = operator.install()
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
