@@ -118,7 +118,8 @@ def install(platform: Platform) -> None:
 
 
 def edge() -> dict[str, Secret]:
-    return {f"edge.{file}": Secret("PEM") for file in ("tls_fullchain.pem", "tls_key.pem")}
+    files = ("tls_fullchain.pem", "tls_key.pem", "roots.pem")
+    return {f"edge.{file}": Secret("PEM") for file in files}
 
 
 class Runner:

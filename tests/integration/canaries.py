@@ -40,6 +40,21 @@ Beside = Mapping[str, Mapping[str, Any]]
 BESIDE: Beside = {
     "registry.password": {"registry.username": "robot$ci"},
     "tls.acme.credentials": {"tls.acme.dns_provider": "route53"},
+    "tls.acme.eab_hmac": {"tls.acme.dns_provider": "route53", "tls.acme.eab_kid": "kid-1"},
+    "identity.client_secrets": {
+        "identity.client_ids": {"coder": "c", "gitea": "g", "grafana": "d"},
+        **{
+            f"monitoring.oidc_{which}_url": "https://login.company.com/oidc"
+            for which in ("authorization", "token", "userinfo")
+        },
+    },
+    "monitoring.mail_password": {
+        "monitoring.mail_host": "mail.company.com",
+        "monitoring.mail_to": "ops@company.com",
+        "monitoring.mail_user": "robot",
+    },
+    "ai_gateway.bedrock_access_key": {"ai_gateway.bedrock_secret_key": "env:CANARY"},
+    "ai_gateway.bedrock_secret_key": {"ai_gateway.bedrock_access_key": "env:CANARY"},
     "vault.unseal_shares": {"vault.key_shares": 1, "vault.key_threshold": 1},
     "vault.secret_id": {"vault.role_id": "db02de05-fa39-4855-059b-67221c5c2f63"},
     "vault.jwt": {"vault.jwt_role": "devplat-installer"},
@@ -52,8 +67,14 @@ BESIDE: Beside = {
 """What the rules of the answers ask for beside a field; the only part that knows fields by name."""
 EVERYWHERE = ""
 """Stands for every field among what is beside fields."""
+REFUSED = ("database", "external")
+"""An alternative that no release takes yet; `tests/apps` shows that it is refused."""
+BASE64URL = ("tls.acme.eab_hmac",)
+"""Fields whose value is judged again where it is used, as base64url."""
 LISTED = "CANARY_NAME"
 """Key of a field that is a mapping of references."""
+KEYS: Mapping[str, tuple[str, ...]] = {"identity.client_secrets": ("coder", "gitea", "grafana")}
+"""The keys of such a field where not every name will do."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +88,13 @@ class SecretField:
     @property
     def where(self) -> str:
         """The path that its value is judged under."""
-        return {"one": self.path, "list": f"{self.path}[0]"}.get(self.kind, f"{self.path}.{LISTED}")
+        first = KEYS.get(self.path, (LISTED,))[0]
+        return {"one": self.path, "list": f"{self.path}[0]"}.get(self.kind, f"{self.path}.{first}")
 
     def wrap(self, reference: str) -> Any:
         """The reference as this field takes it."""
-        return {"one": reference, "list": [reference]}.get(self.kind, {LISTED: reference})
+        listed = dict.fromkeys(KEYS.get(self.path, (LISTED,)), reference)
+        return {"one": reference, "list": [reference]}.get(self.kind, listed)
 
 
 def secret_fields(
@@ -128,6 +151,7 @@ def make_canary(field: SecretField) -> Canary:
     """
     digest = hashlib.sha256(f"canary {field.path} {field.modes}".encode())
     word = f"hvs.Canary{b64encode(digest.digest(), b'XY').decode().rstrip('=')}"
+    word = word.replace(".", "") if field.path in BASE64URL else word
     forms = {
         word: (word,),
         f"postgres://coder:{word}@127.0.0.1:1/coder?sslmode=verify-full": (word,),
@@ -163,6 +187,7 @@ class Planting:
                 flat |= dict(_required(self.model, tuple(section.split(".")), mode))
         for field in self.fields:
             flat |= self.beside.get(field.path, {})
+        for field in self.fields:  # two of them may stand beside each other
             flat[field.path] = field.wrap(refer(field.path, make_canary(field).value))
         document: dict[str, Any] = {"version": 1}
         for path, value in flat.items():
@@ -204,6 +229,11 @@ def _example(info: FieldInfo) -> Any:
     return info.examples[0]
 
 
+def planted_fields(model: type[Section]) -> list[SecretField]:
+    """Every field but those of an alternative that is refused before anything of it is read."""
+    return [field for field in secret_fields(model) if REFUSED not in field.modes]
+
+
 def plan_plantings(model: type[Section], catalog: Catalog, beside: Beside) -> tuple[Planting, ...]:
     """All fields in as few answers files as the rules of the answers allow.
 
@@ -212,7 +242,7 @@ def plan_plantings(model: type[Section], catalog: Catalog, beside: Beside) -> tu
     """
     beside = {**BESIDE, **beside}
     plantings: list[Planting] = []
-    for field in secret_fields(model):
+    for field in planted_fields(model):
         alone = _accepted(Planting((field,), (), beside, model), catalog)
         assert isinstance(alone, Planting), f"{field.path} in {field.modes}: {alone}"
         for at, planting in enumerate(plantings):

@@ -42,6 +42,7 @@ from tests.integration.canaries import (
     SecretField,
     make_canary,
     plan_plantings,
+    planted_fields,
     secret_fields,
 )
 
@@ -50,12 +51,12 @@ WAYS = ("env", "file", "literal")
 KNOWN = {
     "admin.password", "ssh.passphrase", "ssh.become_password", "registry.password",
     "tls.key_passphrase", "tls.acme.credentials", "vault.passphrase", "vault.token",
-    "vault.unseal_shares", "vault.secret_id", "database.url", "database.password",
+    "vault.unseal_shares", "vault.secret_id",
 }  # fmt: skip
 
 
 def all_fields() -> list[SecretField]:
-    return list(secret_fields(answers_model(load_stacks().catalog)))
+    return planted_fields(answers_model(load_stacks().catalog))
 
 
 @dataclass

@@ -180,7 +180,7 @@ DATABASES = {
     action.database: (manifest, action)
     for manifest in load().services.values()
     for action in manifest.bootstrap
-    if isinstance(action, DatabaseAction)
+    if isinstance(action, DatabaseAction) and not action.everything  # tests/backup has its own
 }
 
 
@@ -191,7 +191,8 @@ def test_the_check_and_the_proof_of_each_service_log_in_as_it_does(
     """SE-20: the proof holds for the new password, and for the old one no longer."""
     manifest, action = DATABASES[database]
     list(_database_step(engine, PROJECT, action, OLD, os.urandom).do())
-    [check] = [c for c in manifest.checks if c.in_ == action.provider]
+    checks = [c for c in manifest.checks if f"{{{action.secret}}}" in c.stdin]
+    check = min(checks, key=lambda c: "row-seen" not in c.expect)
     stdin = expand(check.stdin, {action.secret: OLD}).reveal().encode()
     done = cluster.exec(PROJECT, action.provider, check.argv, stdin=stdin)
     assert done.status == 0
