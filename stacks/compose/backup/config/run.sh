@@ -98,4 +98,6 @@ remove_old() {
   repository prune >/dev/null || return 1
   echo "$old" | while read -r gone; do rm -f "$state/manifests/$gone.json"; done
 }
+# One that was asked for removes nothing: it may be the one before a restore of what it would take the place of.
+[ -z "${BACKUP_REQUEST:-}" ] || exit 0
 if remove_old; then rm -f "$state/kept"; else say "old backups could not be removed"; : >"$state/kept"; fi
