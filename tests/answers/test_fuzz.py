@@ -44,6 +44,7 @@ def _base_of(question: Question) -> draft.Draft:
         path, modes = question.when
         document[path[0]] = {"mode": modes[0]}
         if modes[0] == "external" and path[0] == "identity":
+            document["identity"]["issuer"] = "https://login.company.com"
             document["waivers"] = {**document.get("waivers", {}), "mfa.unknown": "a test"}
         document |= cases.AROUND.get(_AROUND.get(".".join(path), {}).get(modes[0], ""), {})
     return draft.from_file(cases.write(document).encode(), "a.yaml", cases.OWNER_ONLY)

@@ -41,6 +41,9 @@ NAMES = ("coder-database-password", "gitea-database-password")
 CONSUMERS = {"coder": "coder", "gitea": "gitea"}
 """Service → its database."""
 
+ROOTS_OF_EDGE = {"edge.roots.pem": Secret("PEM")}
+"""What a consumer of the edge trusts; no rotation changes it."""
+
 
 @dataclass
 class Platform(Rehearsal):
@@ -151,7 +154,9 @@ class Platform(Rehearsal):
     def render(self, service: str, values: Mapping[str, Secret]) -> None:
         """What an agent does: each file is replaced in one step."""
         for file, text in self.drawn.plan.manifest(service).secret_files.items():
-            replace_text(self.rendered(service) / file, expand(text, values).reveal())
+            replace_text(
+                self.rendered(service) / file, expand(text, {**ROOTS_OF_EDGE, **values}).reveal()
+            )
 
 
 class StageEngine:
