@@ -155,7 +155,7 @@ class Platform(Rehearsal):
         """What an agent does: each file is replaced in one step."""
         for file, text in self.drawn.plan.manifest(service).secret_files.items():
             replace_text(
-                self.rendered(service) / file, expand(text, {**ROOTS_OF_EDGE, **values}).reveal()
+                self.rendered(service) / file, expand(text, {**values, **ROOTS_OF_EDGE}).reveal()
             )
 
 
