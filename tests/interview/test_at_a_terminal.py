@@ -150,7 +150,8 @@ def test_what_was_answered_survives_a_kill(open_terminal: Open, lock: Path) -> N
     again = open_terminal(*words)
     again.read_until("(Y/n): ")
     again.type("")
-    again.read_until("Base domain [other.company.com]: ")
+    seen = again.read_until("Base domain [other.company.com]: ")
+    assert "company.com" not in seen.replace("other.company.com", "")
 
 
 def test_a_dumb_terminal_is_asked_with_lines(open_terminal: Open) -> None:

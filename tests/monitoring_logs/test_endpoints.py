@@ -90,8 +90,12 @@ def test_an_endpoint_that_is_missing_or_not_encrypted_is_refused(missing: str, v
 
 
 def test_nobody_asks_for_them_without_dashboards_or_with_our_own_provider() -> None:
-    make_plan_for(load(), more={**external(), "monitoring": {"enabled": False}})
-    make_plan_for(load(), more={"monitoring": {"enabled": True}, "backup": {"enabled": False}})
+    without = make_plan_for(load(), more={**external(), "monitoring": {"enabled": False}})
+    assert "grafana" not in without.services
+    own = make_plan_for(
+        load(), more={"monitoring": {"enabled": True}, "backup": {"enabled": False}}
+    )
+    assert {"grafana", "authentik-server"} <= set(own.services)
 
 
 def test_our_own_provider_gets_a_client_for_them() -> None:
