@@ -157,6 +157,20 @@ def test_a_job_killed_at_20_instants_leaves_nothing_that_counts(world: World) ->
     assert world.fetch("after-all")["state"] == "ready"
 
 
+def test_the_lock_of_a_program_nobody_waited_for_does_not_stop_the_next_run(world: World) -> None:
+    """BK-04: killed while it held the repository for itself; its number is still taken."""
+    assert world.backup()[0] == 0
+    holder = world.start(str(world.programs / "restic"), "check", "--read-data")
+    end = time.monotonic() + 30
+    while not (held := list((world.repository / "locks").iterdir())):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    holder.kill()  # and not waited for: it stays in the table of programs
+    status, told = world.backup()
+    assert held
+    assert status == 0, told
+
+
 def damage(world: World, how: str) -> None:
     """Change what is stored, behind restic's back."""
     packs = sorted((p for p in (world.repository / "data").rglob("*") if p.is_file()),

@@ -24,8 +24,22 @@ trap 'exit 143' TERM INT HUP
 rm -rf "$state/work" && mkdir "$state/work"
 say "run $run begins"
 
+# A lock of this very container whose program is gone: restic takes a number that was given to another program, or one
+# that nobody has waited for, as alive. Locks of other hosts are judged by their age, as restic does.
+is_left_over() {
+  lock=$(repository --no-lock cat lock "$1") || return 1
+  [ "$(echo "$lock" | jq -r .hostname)" = "$(hostname)" ] || return 1
+  ! tr '\0' ' ' <"/proc/$(echo "$lock" | jq -r .pid)/cmdline" 2>/dev/null | grep -q restic
+}
+remove_locks() {
+  for lock_id in $(repository --no-lock list locks); do
+    is_left_over "$lock_id" || { repository unlock >/dev/null; return; }
+  done
+  repository unlock --remove-all >/dev/null
+}
+
 open_repository make
-repository unlock >/dev/null || :
+remove_locks || say "locks that earlier runs left could not be removed"
 known=$(snapshots) || fail "the backups cannot be listed"
 halves=$(echo "$known" | jq -r '(map(select(.part == "complete").run)) as $done
   | .[] | select(.run as $r | $done | index($r) | not) | .id')
