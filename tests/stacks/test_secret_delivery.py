@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -329,7 +330,10 @@ def test_the_audit_log_is_turned_over_before_it_fills_the_disk(
         "VAULT_ADDR": "x",
         "VAULT_CACERT": "x",
     }
-    with subprocess.Popen(["sh", "-c", script], env=environment, start_new_session=True) as server:
+    # a shell cannot listen to a signal that it was started to ignore, as under nohup
+    hears = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
+    argv = [sys.executable, "-c", f"{hears}; os.execvp('sh', ['sh', '-c', sys.argv[1]])", script]
+    with subprocess.Popen(argv, env=environment, start_new_session=True) as server:
         try:
             assert server.wait(30) == 0
         finally:
