@@ -5,6 +5,7 @@
 # Standard input, one parameter a line, ended by "end":
 #   install DIR | data DIR | marker PATH-BELOW-DATA | name HOST | image REFERENCE | sysctl NAME
 #   sudo yes            also try whether sudo works without a password
+#   database HOST/PORT  also see whether a PostgreSQL server there takes TLS
 #   container-dns yes   also resolve the names in a short-lived container of an image that is here
 #
 # Standard output: "@devplat begin 1", then for each probe "@devplat section NAME STATUS ARGUMENT"
@@ -21,7 +22,7 @@ RES_OPTIONS='timeout:3 attempts:2'
 export LC_ALL PATH RES_OPTIONS
 unset CDPATH DOCKER_CLI_HINTS 2>/dev/null
 
-install='' data='' markers='' names='' images='' sysctls='' try_sudo='' container_dns=''
+install='' data='' markers='' names='' images='' sysctls='' try_sudo='' container_dns='' database=''
 while IFS=' ' read -r key value; do
   case $key in
     install) install=$value ;;
@@ -32,6 +33,7 @@ while IFS=' ' read -r key value; do
     sysctl) sysctls="$sysctls $value" ;;
     sudo) try_sudo=$value ;;
     container-dns) container_dns=$value ;;
+    database) database=$value ;;
     end) break ;;
   esac
 done
@@ -108,6 +110,13 @@ probe() {
   running="$running $!"
 }
 
+# The server's answer to a request for TLS (PostgreSQL, 53.2.11): S or N; no login, and nothing else is sent.
+p_database() {
+  have bash || return 127
+  # shellcheck disable=SC2016 # for the inner shell
+  within 12 bash -c 'exec 3<>"/dev/tcp/$1/$2" && printf "\0\0\0\010\004\322\026\057" >&3 &&
+    IFS= read -r -n 1 -t 8 answer <&3 && printf "%s\n" "$answer"' database "$1" "$2"
+}
 p_os() { cat /etc/os-release 2>/dev/null || cat /usr/lib/os-release; }
 p_kernel() { uname -s && uname -r && uname -m; }
 p_cpus() { getconf _NPROCESSORS_ONLN 2>/dev/null || nproc 2>/dev/null || grep -c '^processor' /proc/cpuinfo; }
@@ -364,6 +373,7 @@ if [ -n "$data" ]; then
   probe data '' p_data
 fi
 for name in $names; do probe name "$name" p_name "$name"; done
+if [ -n "$database" ]; then probe database '' p_database "${database%/*}" "${database##*/}"; fi
 if have docker; then
   probe version '' p_version
   probe info '' p_info

@@ -9,6 +9,7 @@ from installer.core.answers import Answers, to_key
 from installer.core.bundle import Bundle
 from installer.core.errors import AnswersError, Problem, Remedy, StackError
 from installer.core.events import CheckResult, Outcome
+from installer.core.exposure import exposure_rules
 from installer.core.plan import Plan
 from installer.core.policy import (
     AuditContext,
@@ -20,10 +21,15 @@ from installer.core.policy import (
 from installer.core.secrets import Secret
 from installer.core.segmentation import (
     FlowConditions,
+    SegmentationTable,
     audit_networks,
     declared_flows,
     parse_segmentation,
 )
+from installer.core.segmentation.probed import judge_reach
+from installer.core.segmentation.probing import Expected, ReachRules
+from installer.phases.verify_outside import OutsideAudit
+from installer.phases.verify_reach import ReachAudit
 from installer.ports import Container, EngineInfo
 from installer.stacks import Stacks
 
@@ -37,10 +43,7 @@ def audit_bundle(plan: Plan, bundle: Bundle, stacks: Stacks) -> tuple[CheckResul
     """The compose side of the hardening table, and who shares a network with whom."""
     hardening = _hardening(stacks)
     segmentation = parse_segmentation(stacks.asset("segmentation.yaml"))
-    manifests = [plan.manifest(name) for name in plan.services]
-    conditions = FlowConditions(
-        declared=declared_flows(manifests, plan.edge, OUTSIDE), pool=plan.answers.network.pool
-    )
+    conditions = _conditions(plan)
     files = {path: file.data for path, file in bundle.files.items()}
     context = replace(_audit_context(plan), files=files)
     return (
@@ -108,6 +111,62 @@ def container_audit(
         return audit_inspect(container.inspect, None, table, context)
 
     return audit
+
+
+def reach_audit(plan: Plan, stacks: Stacks) -> ReachAudit:
+    """What is tried from inside the containers of a plan, and how it is judged."""
+    rules = reach_rules(plan, parse_segmentation(stacks.asset("segmentation.yaml")))
+    return ReachAudit(
+        script=stacks.asset("reach.sh"),
+        judge=lambda seen: tuple(judge_reach(seen, rules, plan.services)),
+    )
+
+
+def outside_audit(plan: Plan, stacks: Stacks) -> OutsideAudit:
+    """What is tried from the bastion and the vantage point, and what may be open there."""
+    answers, table = plan.answers, parse_segmentation(stacks.asset("segmentation.yaml"))
+    publishes = {name: plan.manifest(name).publish for name in plan.services}
+    address = answers.target.address
+    return OutsideAudit(
+        rules=exposure_rules(table, publishes, answers.ssh.port),
+        knock=stacks.asset("knock.sh"),
+        greet=stacks.asset("greet.py"),
+        addresses=tuple({a: 1 for a in (address, answers.ssh.host) if a and a != "all"}),
+        vantage=answers.network.vantage or "",
+        direct=not answers.ssh.jump,
+    )
+
+
+def reach_rules(plan: Plan, table: SegmentationTable) -> ReachRules:
+    """The flows that the services of a plan declare, those of the edge included."""
+    conditions = _conditions(plan)
+    manifests = [plan.manifest(name) for name in plan.services]
+    flows = [
+        Expected(m.name, c.to, c.port, c.why)
+        for m in manifests
+        for c in m.connects
+        if c.to in plan.services
+    ]
+    routed = [
+        Expected(plan.edge, route.service, route.port, route.host)
+        for route in plan.routes
+        if plan.edge and route.service != plan.edge
+    ]
+    return ReachRules(
+        table=table.settle(conditions.declared),
+        conditions=conditions,
+        expected=tuple(dict.fromkeys((*flows, *routed))),
+        roles={m.name: m.audited_as for m in manifests},
+        outgoing={m.name: m.egress or "users reach it" for m in manifests if m.egress or m.publish},
+        published=frozenset(port for m in manifests for port in m.publish),
+    )
+
+
+def _conditions(plan: Plan) -> FlowConditions:
+    manifests = [plan.manifest(name) for name in plan.services]
+    return FlowConditions(
+        declared=declared_flows(manifests, plan.edge, OUTSIDE), pool=plan.answers.network.pool
+    )
 
 
 def _hardening(stacks: Stacks) -> HardeningTable:

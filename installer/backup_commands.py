@@ -24,6 +24,7 @@ from installer.phases.drill import Drill, run_drill
 from installer.phases.launch import active_project
 from installer.phases.steps import Step
 from installer.ports import Ports
+from installer.recording import Timed
 
 _SCRATCH = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 
@@ -31,7 +32,7 @@ _SCRATCH = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 class Drain(Protocol):
     """Runs to the end, handing every event to the sinks."""
 
-    def __call__(self, invocation: Invocation, ports: Ports, run: Run[Any], /) -> Any: ...
+    def __call__(self, invocation: Invocation, ports: Timed, run: Run[Any], /) -> Any: ...
 
 
 class Finish(Protocol):
@@ -59,6 +60,7 @@ def restore(args: argparse.Namespace, drain: Drain, finish: Finish) -> ExitCode:
     if args.into is not None:
         _refuse_bad_name(args.into)
     else:
+        in_place.refuse_by_hand(invocation.job.plan, args.part)
         _refuse_without_consent(args, invocation)
     job = invocation.job
     with invocation.open_ports() as ports:

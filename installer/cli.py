@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from installer import __version__
+from installer.checklist_flags import add_checklist_commands
 from installer.core.errors import ExitCode, InstallError, Problem, Remedy, UsageError
 
 _SIGNALS = {
@@ -88,7 +89,6 @@ def make_parser() -> argparse.ArgumentParser:
     _add_answers_commands(commands)
     for name, text in (
         ("preflight", "examine the target, read-only"),
-        ("verify", "smoke tests and audits of what runs, read-only"),
         ("status", "what is deployed, and whether a run holds the lock"),
     ):
         _with_shared(commands.add_parser(name, help=text, description=text))
@@ -105,6 +105,8 @@ def make_parser() -> argparse.ArgumentParser:
     apply.add_argument("--plan", metavar="ID", help="refuse unless the plan still has this id")
     _add_secret_commands(commands)
     _add_backup_commands(commands)
+    _add_upkeep_commands(commands)
+    add_checklist_commands(commands, _with_shared)
     images = commands.add_parser("images", help="the lock file of image digests")
     images_commands = images.add_subparsers(dest="action", metavar="ACTION", required=True)
     lock = _with_shared(images_commands.add_parser("lock", help="resolve tags to digests"))
@@ -163,6 +165,40 @@ def _add_backup_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--confirm", metavar="NAME", help="the deployment's name, to replace its data"
     )
     _add_consent_flags(restore)
+
+
+def _add_upkeep_commands(commands: argparse._SubParsersAction[_Parser]) -> None:
+    text = "back to the release before, or a named one; data stays as it is"
+    back = _with_shared(commands.add_parser("rollback", help=text, description=text))
+    back.add_argument("--to", metavar="RELEASE", help="of those listed; the one before if left out")
+    back.add_argument("--list", action="store_true", help="the releases, and change nothing")
+    back.add_argument(
+        "--accept-newer-data",
+        action="store_true",
+        help="start older programs over data that newer ones may have migrated",
+    )
+    _add_consent_flags(back)
+    text = "remove the platform from its host; data is kept unless --delete-data names it"
+    remove = _with_shared(commands.add_parser("uninstall", help=text, description=text))
+    data = remove.add_mutually_exclusive_group()
+    data.add_argument("--keep-data", action="store_true", help="data and backups stay (default)")
+    data.add_argument(
+        "--delete-data",
+        metavar="NAME",
+        nargs="?",
+        const="",
+        help="the deployment's name: its data, local backups and compose.override.yaml go too",
+    )
+    remove.add_argument(
+        "--images", choices=("keep", "remove"), default="keep", help="of the releases on the host"
+    )
+    _add_consent_flags(remove)
+    text = "state, logs and facts in one archive without secrets, to send to whoever helps"
+    bundle = _with_shared(commands.add_parser("support-bundle", help=text, description=text))
+    bundle.add_argument("--output", metavar="FILE.tar.gz", help="a new file; one in the run dir")
+    bundle.add_argument(
+        "--lines", metavar="N", type=int, default=500, help="of each container's log; 500"
+    )
 
 
 def _with_shared(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

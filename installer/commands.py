@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from installer import backup_commands, conversing, pipeline, reading, wiring
+from installer import conversing, pipeline, reading, upkeep_commands, wiring
 from installer.core import draft, store_grants
 from installer.core.bundle import Bundle, BundleFile
 from installer.core.errors import (
@@ -35,8 +35,8 @@ from installer.job import Consent
 from installer.output import jsonl, proposal, text
 from installer.output.rotation import format_rotation
 from installer.output.runbook import format_runbook
-from installer.ports import Ports, ServerPorts
-from installer.recording import stamp
+from installer.ports import ServerPorts
+from installer.recording import Timed, stamp
 from installer.stacks import load_stacks, load_templates
 from installer.workspace import EventLog
 
@@ -48,21 +48,20 @@ def run(args: argparse.Namespace) -> ExitCode:
     """Carry out the command that was parsed."""
     if args.command is None and not args.unattended:
         return conversing.converse(args, install)
+    if args.command in upkeep_commands.COMMANDS:
+        return upkeep_commands.COMMANDS[args.command](args, _drain, _finish)
     commands: Mapping[str | None, Callable[[argparse.Namespace], ExitCode]] = {
         None: install,
         "answers": _answers,
         "apply": install,
-        "backup": _backup,
         "events": _events_schema,
         "images": _lock_images,
         "plan": _plan,
         "preflight": _preflight,
         "render": _render,
-        "restore": _restore,
         "rotate": _rotate,
         "status": _status,
         "unseal": _unseal,
-        "verify": _verify,
     }
     return commands[args.command](args)
 
@@ -102,13 +101,6 @@ def _preflight(args: argparse.Namespace) -> ExitCode:
     return outcome.exit_code if isinstance(outcome, pipeline.Failure) else ExitCode.OK
 
 
-def _verify(args: argparse.Namespace) -> ExitCode:
-    invocation = Invocation.open(args)
-    with invocation.open_ports() as ports:
-        report = _drain(invocation, ports, pipeline.verify(invocation.job, ports))
-    return _finish(invocation, report)
-
-
 def _unseal(args: argparse.Namespace) -> ExitCode:
     invocation = Invocation.open(args)
     if invocation.job.plan.server is None:
@@ -146,14 +138,6 @@ def _rotate(args: argparse.Namespace) -> ExitCode:
         run = pipeline.rotate(invocation.job, ports, consent, args.names)
         report = _drain(invocation, ports, run)
     return _finish(invocation, report)
-
-
-def _backup(args: argparse.Namespace) -> ExitCode:
-    return backup_commands.back_up(args, _drain, _finish)
-
-
-def _restore(args: argparse.Namespace) -> ExitCode:
-    return backup_commands.restore(args, _drain, _finish)
 
 
 def _rotation_consent(args: argparse.Namespace, deployment: str) -> Problem:
@@ -240,7 +224,7 @@ def _lock_images(args: argparse.Namespace) -> ExitCode:
     return ExitCode.OK
 
 
-def _drain(invocation: Invocation, ports: Ports, run: Run[T]) -> T:
+def _drain(invocation: Invocation, ports: Timed, run: Run[T]) -> T:
     """Run to the end, handing every event to the sinks."""
     log = EventLog(invocation.workspace)
     sinks: tuple[Sink, ...] = (invocation.narrator, log)

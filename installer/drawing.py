@@ -14,11 +14,18 @@ from urllib.parse import urlsplit
 import yaml
 
 from installer import __version__
-from installer.auditing import audit_bundle, container_audit, refuse_failed_audit
+from installer.auditing import (
+    audit_bundle,
+    container_audit,
+    outside_audit,
+    reach_audit,
+    refuse_failed_audit,
+)
 from installer.core.answers import Answers
 from installer.core.answers_choices import TlsAcme
+from installer.core.buckets import bucket_places
 from installer.core.catalog import Catalog, start_order
-from installer.core.cost import estimate_host, estimate_profile
+from installer.core.cost import estimate_host, estimate_profile, estimate_workspaces
 from installer.core.cost_table import Pricing, parse_cost, parse_prices
 from installer.core.errors import AnswersError, LocalIoError, Problem, Remedy
 from installer.core.events import CheckResult, Outcome
@@ -28,14 +35,17 @@ from installer.core.owner import Owner
 from installer.core.plan import Plan, make_plan
 from installer.core.rendering import render
 from installer.core.requirements import Requirements
+from installer.core.rules_workspaces import find_workspace_needs
 from installer.core.selection import select_services
-from installer.core.sizing import Sizing, SizingRequest, make_sizing
+from installer.core.sizing import HostRequirements, Sizing, SizingRequest, make_sizing
 from installer.core.sizing_table import parse_sizing
 from installer.core.unmet import find_unmet
 from installer.job import Job
 from installer.stacks import Stacks, load_templates
 
 SHIPPED_LOCK = "stacks/images.lock.yaml"
+SEPARATE = "separate"
+"""The `workspaces.mode` of workspaces that run on other hosts."""
 
 
 def draw_up(
@@ -44,6 +54,7 @@ def draw_up(
     stacks: Stacks,
     owner: Owner,
     is_gone: Callable[[str], bool],
+    lock: ImageLock | None = None,
 ) -> Job:
     """Answers → sizing → plan → bundle → audits.
 
@@ -53,6 +64,7 @@ def draw_up(
         stacks: What can be installed.
         owner: Who runs it.
         is_gone: Whether a process of this machine has ended.
+        lock: Digests, where they are not those of the answers.
 
     Raises:
         AnswersError: an image has no digest, an address is missing, a size needs a waiver.
@@ -61,7 +73,7 @@ def draw_up(
     answers = _with_address(answers)
     chosen = select_services(answers, stacks.catalog)
     sizing = _size(answers, stacks, chosen)
-    plan = make_plan(answers, chosen, sizing, _image_lock(answers, stacks.root))
+    plan = make_plan(answers, chosen, sizing, lock or _image_lock(answers, stacks.root))
     bundle = render(plan, load_templates(stacks.root, stacks.catalog))
     warned = (*warnings, *sizing.warnings)
     findings = audit_bundle(plan, bundle, stacks)
@@ -77,6 +89,8 @@ def draw_up(
             *findings,
         ),
         audit_container=container_audit(plan, stacks),
+        audit_reach=reach_audit(plan, stacks),
+        outside=outside_audit(plan, stacks),
         owner=owner,
         is_gone=is_gone,
         facts={
@@ -128,6 +142,7 @@ def _size(answers: Answers, stacks: Stacks, chosen: Catalog) -> Sizing:
         profile=answers.sizing.profile,
         users=answers.sizing.users,
         workspaces=answers.sizing.concurrent_workspaces,
+        workspaces_on_host=answers.at("workspaces.mode") != SEPARATE,
         memory_mib={
             name: memory
             for name, manifest in services.items()
@@ -149,11 +164,18 @@ def _size(answers: Answers, stacks: Stacks, chosen: Catalog) -> Sizing:
 
 def describe_sizing(sizing: Sizing) -> str:
     """What a host needs, in a line."""
-    host = sizing.host
-    return (
-        f"{sizing.users} users, {sizing.workspaces} running workspaces: a host of {host.cpus} CPUs,"
-        f" {round(host.memory_mib / 1024)} GiB memory, {host.disk_gib} GiB disk"
+    text = (
+        f"{sizing.users} users, {sizing.workspaces} running workspaces: a host of"
+        f" {_describe_host(sizing.host)}"
     )
+    if sizing.workspace_hosts:
+        text += f"; workspace hosts with {_describe_host(sizing.workspace_hosts)} together"
+    return text
+
+
+def _describe_host(host: HostRequirements) -> str:
+    memory = round(host.memory_mib / 1024)
+    return f"{host.cpus} CPUs, {memory} GiB memory, {host.disk_gib} GiB disk"
 
 
 def _describe_cost(answers: Answers, sizing: Sizing, stacks: Stacks) -> str:
@@ -162,6 +184,13 @@ def _describe_cost(answers: Answers, sizing: Sizing, stacks: Stacks) -> str:
     pricing = Pricing(parse_prices(prices), parse_cost(table), given={})
     one = estimate_host(pricing, sizing.host, sizing.users)
     text = f"{one.total:,.0f} USD a month for one machine ({one.heading})"
+    if sizing.workspace_hosts:
+        disk = sizing.workspace_hosts.engine_gib
+        nodes = estimate_workspaces(pricing, sizing.scale, disk)
+        text += (
+            f" and {nodes.total:,.0f} USD for {sizing.scale.workspace_nodes} workspace hosts, one"
+            " of them to spare"
+        )
     if answers.sizing.profile in pricing.table.profiles:
         guide = estimate_profile(pricing, answers.sizing.profile)
         text += f"; the guide's {answers.sizing.profile} setup {guide.total:,.0f} USD"
@@ -220,6 +249,8 @@ def _requirements(plan: Plan) -> Requirements:
         resolvers=answers.network.resolvers,
         acme_host=urlsplit(tls.acme.directory).hostname or "" if isinstance(tls, TlsAcme) else "",
         acme_challenge=tls.acme.challenge if isinstance(tls, TlsAcme) else "",
+        buckets=bucket_places(plan),
+        workspaces=find_workspace_needs(plan),
         addresses=() if answers.network.trusted_cidr or address == "all" else (address,),
         images=tuple(sorted(set(plan.images.values()))),
         registry_login=answers.registry.password is not None,
@@ -231,8 +262,16 @@ def _requirements(plan: Plan) -> Requirements:
         ),
         sysctls=needed_sysctls(plan),
         host_apply=answers.host.apply,
+        database=_outside_database(plan),
+        replaced=tuple(m.stands_in_for for m in plan.catalog.services.values() if m.stands_in_for),
+        vantage=answers.network.vantage or "",
         waivers=answers.waivers,
     )
+
+
+def _outside_database(plan: Plan) -> str:
+    access = plan.database
+    return f"{access.host}/{access.port}" if access and access.is_outside else ""
 
 
 def _as_waived(problem: Problem, answers: Answers) -> CheckResult:

@@ -20,9 +20,10 @@ from installer.core.events import Event, Stamped, map_text
 from installer.core.redaction import Redactor
 from installer.core.secretrefs import SecretSource
 from installer.job import Job
+from installer.keeping import Kept
 from installer.output.jsonl import format_line
 from installer.output.text import Narrator
-from installer.ports import Ports
+from installer.ports import Host, Ports
 from installer.secret_reader import SecretReader
 from installer.stacks import load_stacks
 from installer.store_access import StoreAccess
@@ -83,6 +84,31 @@ class Invocation:
         given = (self.job, self.workspace, self.redactor, self.reader, self.access)
         with closing(self.access), wiring.open_ports(*given) as ports:
             yield ports
+
+    @contextmanager
+    def open_target(self) -> Iterator[wiring.Target]:
+        """Connect to the target alone; no store is opened.
+
+        Raises: as `wiring.open_target`.
+        """
+        with closing(self.access), wiring.open_target(self.job, self.reader) as target:
+            yield target
+
+    @contextmanager
+    def open_kept(self, host: Host | None) -> Iterator[Kept | None]:
+        """Open the store alone, if there is one.
+
+        Raises: as `wiring.open_kept`.
+        """
+        given = (self.job, self.workspace, self.reader, self.access, host)
+        with closing(self.access), wiring.open_kept(*given) as kept:
+            yield kept
+
+    def over(self, drawn: Job) -> Invocation:
+        """The same invocation with another job, whose answers lie in another store's reach."""
+        access = StoreAccess(drawn.plan.answers, self.reader)
+        self.reader.read_from(access.fetchers())
+        return replace(self, job=replace(drawn, redact=self.redactor.redact), access=access)
 
     def redact_event(self, event: Event) -> Event:
         """The event without a secret."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from installer.core.bundle import Bundle
 from installer.core.checks import Requirements
 from installer.core.events import CheckResult
+from installer.core.history import Kind, ReleaseRecord, hash_answers
 from installer.core.layout import Layout
 from installer.core.owner import Owner
 from installer.core.plan import Plan
 from installer.phases.verify import Audit
+from installer.phases.verify_outside import OutsideAudit
+from installer.phases.verify_reach import ReachAudit
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,8 @@ class Job:
         is_gone: Whether a process of this machine has ended.
         facts: What the report says of the run itself.
         redact: Takes secrets out of a text; the report is kept, so it goes through this.
+        audit_reach: What is tried from inside the containers, and how it is judged.
+        outside: What is tried from the bastion and the vantage point, and how it is judged.
     """
 
     plan: Plan
@@ -38,6 +44,8 @@ class Job:
     is_gone: Callable[[str], bool]
     facts: Mapping[str, str]
     redact: Callable[[str], str] = str
+    audit_reach: ReachAudit | None = None
+    outside: OutsideAudit | None = None
 
     @property
     def layout(self) -> Layout:
@@ -51,3 +59,23 @@ class Consent:
 
     take_over: bool = False
     repair: bool = False
+
+
+def make_record(job: Job, at: datetime, kind: Kind, answers: str) -> ReleaseRecord:
+    """What the target keeps of a release that was verified.
+
+    Args:
+        job: It was made of.
+        at: When it was verified, UTC.
+        kind: How it came into service.
+        answers: Text of the answers file that repeats it.
+    """
+    return ReleaseRecord(
+        release=job.bundle.release,
+        run=job.owner.run,
+        at=at.isoformat(timespec="seconds"),
+        product=job.facts["product"],
+        kind=kind,
+        answers=hash_answers(answers),
+        images=dict(job.plan.images),
+    )

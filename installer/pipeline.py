@@ -3,6 +3,7 @@
     draw_up:  answers → sizing → plan → bundle            nothing contacted
     prepare:  preflight → what is deployed → compare      nothing changed
     apply:    lock → steps (`stages`) → verify → record
+    rollback: the job of an earlier release (`redrawing`) → prepare → apply
     unseal:   lock → open the secret server → log its agents in → verify
     rotate:   lock → a new value, its consumers, the old one dead → verify
     restore:  lock → a backup restored beside and compared → in place of the data → verify
@@ -14,21 +15,21 @@ too, so a front end needs no `try`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 from installer import stages
 from installer.core.deployed import Deployed, compare_files, compare_services
+from installer.core.draft import dump
 from installer.core.errors import (
     ExitCode,
     InstallError,
     InternalError,
     Problem,
     Remedy,
-    VerifyError,
 )
 from installer.core.events import (
     CheckFinished,
@@ -39,20 +40,20 @@ from installer.core.events import (
     map_text,
     span,
 )
+from installer.core.history import Kind
 from installer.core.host_settings import engine_changes
 from installer.core.proposal import Proposal, ServerState
 from installer.core.report import Report, build
-from installer.job import Consent, Job
-from installer.phases import authority, conflicts, deliver, launch, preflight, waiting
+from installer.job import Consent, Job, make_record
+from installer.phases import conflicts, deliver, launch
 from installer.phases.authority import waiting_names
+from installer.phases.history import note_step, record_release
 from installer.phases.journal import TargetJournal, TargetLock
-from installer.phases.remote import replace_file
 from installer.phases.state import read_deployed
 from installer.phases.steps import Step, run_steps
-from installer.phases.verify import Subject
-from installer.phases.verify import verify as verify_stack
 from installer.ports import Ports
-from installer.recording import Recorder
+from installer.recording import Recorder, Timed
+from installer.verification import examine_host, verify_alone, verify_platform
 
 T = TypeVar("T")
 
@@ -72,7 +73,7 @@ def prepare(job: Job, ports: Ports) -> Run[Proposal | Failure]:
 
 def examine(job: Job, ports: Ports) -> Run[object]:
     """Preflight alone; changes nothing."""
-    return (yield from _conclude(preflight.preflight(job.requirements, ports, job.probe)))
+    return (yield from _conclude(examine_host(job, ports)))
 
 
 def read_status(job: Job, ports: Ports) -> Deployed:
@@ -85,10 +86,16 @@ def read_waiting(job: Job, ports: Ports, deployed: Deployed) -> tuple[str, ...]:
     return stages.read_waiting(job, ports) if deployed.release else ()
 
 
-def apply(job: Job, proposal: Proposal, ports: Ports, consent: Consent) -> Run[Report]:
+def apply(
+    job: Job, proposal: Proposal, ports: Ports, consent: Consent, kind: Kind = "apply"
+) -> Run[Report]:
     """Carry the proposal out and verify it; a proposal without changes is only verified."""
     recorder = Recorder(ports.clock.monotonic)
-    work = _verify(job, ports) if proposal.is_noop else _apply(job, proposal, ports, consent)
+    work = (
+        verify_platform(job, ports)
+        if proposal.is_noop
+        else _apply(job, proposal, ports, consent, kind)
+    )
     findings = (*proposal.findings, *job.audit_bundle)
     outcome = yield from recorder.watch(_conclude(work))
     return _report(job, recorder, findings, outcome, ports)
@@ -110,8 +117,8 @@ def rotate(job: Job, ports: Ports, consent: Consent, names: Sequence[str]) -> Ru
     return _report(job, recorder, job.audit_bundle, outcome, ports)
 
 
-def carry_out(job: Job, ports: Ports, work: Run[object]) -> Run[Report]:
-    """Work that leaves the deployment as it is: a backup, a restore drill."""
+def carry_out(job: Job, ports: Timed, work: Run[object]) -> Run[Report]:
+    """Work that needs no verification of the deployment: a backup, a drill, its removal."""
     recorder = Recorder(ports.clock.monotonic)
     outcome = yield from recorder.watch(_conclude(work))
     return _report(job, recorder, (), outcome, ports)
@@ -124,16 +131,16 @@ def restore(job: Job, ports: Ports, consent: Consent, steps: Iterable[Step]) -> 
     return _report(job, recorder, job.audit_bundle, outcome, ports)
 
 
-def verify(job: Job, ports: Ports) -> Run[Report]:
-    """Smoke tests and audits of what runs; changes nothing."""
+def verify(job: Job, ports: Ports, *, host: bool = False) -> Run[Report]:
+    """Smoke tests and audits of what runs, of the host too when asked; changes nothing."""
     recorder = Recorder(ports.clock.monotonic)
-    outcome = yield from recorder.watch(_conclude(_verify_alone(job, ports)))
+    outcome = yield from recorder.watch(_conclude(verify_alone(job, ports, host=host)))
     return _report(job, recorder, job.audit_bundle, outcome, ports)
 
 
 def _prepare(job: Job, ports: Ports) -> Run[Proposal]:
     checks = Recorder(ports.clock.monotonic)
-    facts = yield from checks.watch(preflight.preflight(job.requirements, ports, job.probe))
+    facts = yield from checks.watch(examine_host(job, ports))
     deployed = yield from span("state", "read what is deployed", _read_state(job, ports))
     server = stages.observe_server(job, ports)
     takes_login = stages.lacks_login(job, ports, server)
@@ -188,18 +195,19 @@ def _read_state(job: Job, ports: Ports) -> Run[Deployed]:
 
 
 def _apply(
-    job: Job, proposal: Proposal, ports: Ports, consent: Consent
+    job: Job, proposal: Proposal, ports: Ports, consent: Consent, kind: Kind
 ) -> Run[tuple[CheckResult, ...]]:
     conflicts.refuse_edited_release(proposal, repair=consent.repair)
     if begun := ", ".join(proposal.deployed.interrupted):
         title = f"an earlier run was interrupted in {begun}; this one continues"
         yield CheckFinished("lock", CheckResult("run.interrupted", title, Outcome.WARN))
-    steps = stages.apply_steps(job, proposal, ports)
-    return (yield from _locked(job, ports, consent, steps, is_release=True))
+    note = [note_step(ports.host, job.layout, job.bundle.release)] if kind == "rollback" else []
+    steps = chain(note, stages.apply_steps(job, proposal, ports))
+    return (yield from _locked(job, ports, consent, steps, kind=kind))
 
 
 def _locked(
-    job: Job, ports: Ports, consent: Consent, steps: Iterable[Step], *, is_release: bool = False
+    job: Job, ports: Ports, consent: Consent, steps: Iterable[Step], *, kind: Kind | None = None
 ) -> Run[tuple[CheckResult, ...]]:
     """Carry steps out under the deployment's lock, then verify; record a release that passed."""
     lock = TargetLock(ports.host, job.layout, job.owner, ports.clock, job.is_gone)
@@ -207,67 +215,15 @@ def _locked(
     try:
         journal = TargetJournal(ports.host, job.layout, lock, job.bundle.release)
         yield from run_steps(steps, journal)
-        results = yield from _verify(job, ports)
-        if is_release:
-            record = {"release": job.bundle.release, "run": job.owner.run}
-            replace_file(ports.host, job.layout.verified, json.dumps(record).encode())
+        results = yield from verify_platform(job, ports)
+        if kind is not None:
+            text = dump(job.plan.answers)
+            record = make_record(job, ports.clock.now(), kind, text)
+            record_release(ports.host, job.layout, record, text)
         return results
     finally:
         with suppress(InstallError):  # a lost connection leaves a lock that a rerun recognises
             lock.release()
-
-
-def _verify_alone(job: Job, ports: Ports) -> Run[tuple[CheckResult, ...]]:
-    stages.log_in(job, ports)
-    return (yield from _verify(job, ports))
-
-
-def _verify(job: Job, ports: Ports) -> Run[tuple[CheckResult, ...]]:
-    """Every check, then one judgement.
-
-    Raises:
-        VerifyError: a check failed that must not.
-    """
-    plan = job.plan
-    secrets = deliver.read_secrets(plan, ports.secrets)
-    subject = Subject(
-        plan=plan,
-        project=launch.active_project(plan, job.layout),
-        releases={
-            name: body["labels"]["devplat.release"]
-            for name, body in job.bundle.document["services"].items()
-        },
-        secrets=secrets,
-        address=job.requirements.address,
-        roots_pem=ports.certificates.roots(),
-        audit=job.audit_container,
-        findings=_look_beside(job, ports),
-    )
-    results = yield from span("verify", "verify", verify_stack(subject, ports))
-    problems = tuple(_problem_of(r) for r in results if r.outcome is Outcome.FAIL)
-    if problems:
-        raise VerifyError(*problems)
-    return results
-
-
-def _look_beside(job: Job, ports: Ports) -> tuple[CheckResult, ...]:
-    """Of what the services cannot show."""
-    delivered = waiting.judge_delivered(ports.host, job.layout, job.plan)
-    server = job.plan.server
-    certificate = (
-        authority.judge_certificate(server, ports.server) if server and ports.server else None
-    )
-    return tuple(result for result in (delivered, certificate) if result is not None)
-
-
-def _problem_of(result: CheckResult) -> Problem:
-    """What a failed check says to do; a check that says nothing still fails the run."""
-    return result.problem or Problem(
-        "verify.failed",
-        f"{result.id} {result.title}: expected {result.expected}, found {result.found}",
-        Remedy("look at this check in the report"),
-        where=result.where,
-    )
 
 
 def _take_lock(lock: TargetLock, consent: Consent) -> Run[None]:
@@ -281,7 +237,7 @@ def _report(
     recorder: Recorder,
     findings: tuple[CheckResult, ...],
     outcome: object,
-    ports: Ports,
+    ports: Timed,
 ) -> Report:
     failure = outcome if isinstance(outcome, Failure) else None
     return build(

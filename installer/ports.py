@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
-from installer.core.dns_message import CaaRecord
 from installer.core.secrets import Secret
-from installer.core.tls_profile import TlsSight
+from installer.ports_probes import BucketProbe, DnsProbe, EngineProbe, TlsProbe
 from installer.ports_secrets import (
     CertificateIssuer,
     Custody,
@@ -21,10 +20,12 @@ from installer.ports_secrets import (
     SecretServer,
     SecretStore,
     ServerPorts,
+    ServiceIssuer,
     Snapshots,
 )
 
 __all__ = [
+    "BucketProbe",
     "ByteStream",
     "CertificateIssuer",
     "Clock",
@@ -35,6 +36,7 @@ __all__ = [
     "DnsProbe",
     "Engine",
     "EngineInfo",
+    "EngineProbe",
     "Entropy",
     "HandedShare",
     "Host",
@@ -52,6 +54,7 @@ __all__ = [
     "SecretServer",
     "SecretStore",
     "ServerPorts",
+    "ServiceIssuer",
     "Snapshots",
     "Talk",
     "TlsProbe",
@@ -280,33 +283,6 @@ class HttpProbe(Protocol):
         ...
 
 
-class DnsProbe(Protocol):
-    """Asks one name server directly; servers are written address:port."""
-
-    def servers(self) -> tuple[str, ...]:
-        """The name servers of this machine."""
-        ...
-
-    def addresses(self, name: str, server: str) -> tuple[str, ...] | None:
-        """Addresses of both families; None when it does not answer."""
-        ...
-
-    def issuers(self, name: str, server: str) -> tuple[CaaRecord, ...] | None:
-        """The CAA records that apply to a name; None when it does not answer."""
-        ...
-
-
-class TlsProbe(Protocol):
-    """Sees what a server would agree to, and the certificates that it sends."""
-
-    def observe(
-        self, name: str, address: str, roots_pem: bytes | None, *, port: int = 443,
-        timeout_s: float = 10.0,
-    ) -> TlsSight:  # fmt: skip
-        """Raises `VerifyError` when nothing accepts a connection there."""
-        ...
-
-
 class Clock(Protocol):
     """Time, so that tests can hold it."""
 
@@ -325,6 +301,9 @@ class Ports:
 
     `given` has the values of the secrets that the answers refer to, by the secret's name. Without
     `tls`, what servers would agree to is not looked at; without `dns`, no name server is asked.
+    `services` issues for the platform's own servers, if any of them is verified.
+    `views` are where else the platform is looked at from, by name. `engines` looks at workspace
+    hosts.
     """
 
     host: Host
@@ -339,6 +318,10 @@ class Ports:
     given: Mapping[str, Secret] = field(default_factory=dict)
     tls: TlsProbe | None = None
     dns: DnsProbe | None = None
+    buckets: BucketProbe | None = None
+    services: ServiceIssuer | None = None
+    views: Mapping[str, Host] = field(default_factory=dict)
+    engines: EngineProbe | None = None
 
 
 OpenPorts = Callable[[], AbstractContextManager[Ports]]

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from installer.core.certificates import TlsMaterial
 from installer.core.secrets import Secret, SecretSpec
+from installer.core.sign_in import SignIn
 from installer.core.store_rules import StoreRules
 
 
@@ -80,11 +81,36 @@ class RoleKey:
     secret_id: Secret
 
 
+class SignInMethod(Protocol):
+    """A login method of people. Raises as the server; somebody else's is left untouched."""
+
+    def lacks(self, wanted: SignIn, client: Secret, roots: str) -> tuple[str, ...]:
+        """What of it is not there, in words; empty when everything is."""
+        ...
+
+    def configure(self, wanted: SignIn, client: Secret, roots: str) -> None:
+        """Make it so. Raises `vault.sign_in_refused` while the provider cannot be used."""
+        ...
+
+    def is_there(self, method: str, mark: str) -> bool:
+        """Whether a method of ours is, whatever it says."""
+        ...
+
+    def remove(self, method: str, mark: str, prefix: str) -> None:
+        """Take ours away, with its policies whose names begin with `prefix`."""
+        ...
+
+
 class SecretServer(Protocol):
     """Administration of a Vault-compatible server that is a part of the platform.
 
     Every method raises `SecretStoreError`; an unreachable server is `vault.unreachable`.
     """
+
+    @property
+    def sign_in(self) -> SignInMethod:
+        """How people log in to it."""
+        ...
 
     def status(self) -> SealStatus:
         """Needs no login."""
@@ -258,6 +284,21 @@ class CertificateIssuer(Protocol):
 
     def roots(self) -> bytes | None:
         """Roots that clients need besides the system's, as PEM."""
+        ...
+
+
+class ServiceIssuer(Protocol):
+    """Where the certificates of the platform's own servers come from, and their roots.
+
+    Methods raise as the store, and `IntegrityError` when what it holds is no such secret.
+    """
+
+    def due(self) -> tuple[SecretSpec, ...]:
+        """Issued secrets of the plan that are absent, near their end, or not as it wants them."""
+        ...
+
+    def issue(self, spec: SecretSpec) -> Secret:
+        """A new value of one; whoever asks stores it."""
         ...
 
 

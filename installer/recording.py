@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from installer.core.events import (
     CheckFinished,
@@ -18,9 +18,19 @@ from installer.core.events import (
     StepStarted,
 )
 from installer.core.report import StepRecord
-from installer.ports import Talk
+from installer.ports import Clock, Talk
 
 T = TypeVar("T")
+
+
+class Timed(Protocol):
+    """What a run needs at least to be recorded."""
+
+    @property
+    def clock(self) -> Clock:
+        """Says when something was."""
+        ...
+
 
 SETTLED_S = 1.0
 """Seconds of a step before its pace says anything."""

@@ -39,6 +39,7 @@ from installer.phases.boot_login import boot_login_step
 from installer.phases.engine_settings import daemon_step
 from installer.phases.rotation_state import Rotation
 from installer.phases.server import Server
+from installer.phases.sign_in import sign_in_steps
 from installer.phases.snapshots import snapshot_step
 from installer.phases.steps import Step, relay
 from installer.phases.unsealing import refuse_unopenable, unseal_step
@@ -65,9 +66,11 @@ def apply_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
     yield ship.override_step(host, layout)
     yield ship.data_step(host, layout, deliver.data_directories(plan))
     if ports.server is None:
-        yield ship.secrets_step(host, layout, deliver.secret_files(plan, _values(job, ports)))
+        files = deliver.secret_files(plan, _values(job, ports))
+        stale = proposal.deployed.secrets.keys() - files.keys()
+        yield ship.secrets_step(host, layout, files, alone=not stale)
     yield launch.pull_step(engine, plan, layout, bundle)
-    yield launch.activate_step(host, engine, project, bundle, proposal.deployed.verified)
+    yield launch.activate_step(host, engine, project, bundle, proposal.fallback)
     if ports.server is not None:
         yield from _server_steps(job, proposal, ports)
     secrets = _values(job, ports)
@@ -81,6 +84,10 @@ def apply_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
     if ports.server is None:
         yield _edge_step(job, ports)
     yield from bootstrap.exec_steps(engine, project, plan, secrets)
+    yield from _sign_in_steps(job, ports)
+    if ports.server is None and stale:  # until now the release before could be wanted again
+        tidy = "remove secret files that nothing reads any more"
+        yield replace(ship.secrets_step(host, layout, files), id="ship.tidy", title=tidy)
     yield from (step for step in changes if step.id == LAST_OF_HOST)
 
 
@@ -131,19 +138,20 @@ def rotate_steps(job: Job, ports: Ports, names: Sequence[str]) -> Iterator[Step]
         opened.log_in()
     yield from rotation.rotation_steps(_rotation(job, ports, choice.names), choice)
     if ports.server is not None:
+        yield from _sign_in_steps(job, ports)
         yield snapshot_step(_server(job, ports))
 
 
 def services_to_restart(job: Job, ports: Ports) -> tuple[str, ...]:
-    """Services that have a file made of a secret whose answer refers to a new value."""
-    changed = reloading.replaced_names(ports.secrets, deliver.changed_answers(job.plan, ports))
+    """Services that have a file made of a secret that is to have a new value."""
+    changed = reloading.replaced_names(ports.secrets, deliver.changed_secrets(job.plan, ports))
     pending = reloading.pending_names(job.plan, ports.secrets)
     return reload_order(job.plan, {*changed, *pending})
 
 
 def _note_steps(job: Job, ports: Ports) -> Iterator[Step]:
     """Before values are replaced: whose consumers have to hear of it."""
-    changed = deliver.changed_answers(job.plan, ports)
+    changed = deliver.changed_secrets(job.plan, ports)
     if names := reloading.replaced_names(ports.secrets, changed):
         yield reloading.note_step(ports.secrets, names)
 
@@ -275,6 +283,12 @@ def _server_steps(job: Job, proposal: Proposal, ports: Ports) -> Iterator[Step]:
         yield boot_login_step(opened)
     yield _edge_step(job, ports)
     yield snapshot_step(opened)
+
+
+def _sign_in_steps(job: Job, ports: Ports) -> Iterator[Step]:
+    if ports.server is not None:
+        roots = ports.certificates.roots()
+        yield from sign_in_steps(_server(job, ports), job.bundle, _values(job, ports), roots)
 
 
 def _edge_step(job: Job, ports: Ports) -> Step:

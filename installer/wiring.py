@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from installer.adapters.certificates import read_roots
@@ -19,8 +20,12 @@ from installer.adapters.issuers import (
     ProvidedFiles,
     check_mac_key,
 )
+from installer.adapters.local import LocalHost
 from installer.adapters.network import SystemResolver, TlsHttpProbe
+from installer.adapters.object_store import BucketLister
 from installer.adapters.registry import Registry
+from installer.adapters.remote_engine import TlsEngineProbe
+from installer.adapters.service_authority import ServiceAuthority
 from installer.adapters.ssh import SshHost
 from installer.adapters.ssh_target import SshTarget, parse_jump
 from installer.adapters.tls_scan import TlsScanner
@@ -32,12 +37,14 @@ from installer.core.answers_choices import (
     TlsAcme,
     TlsFiles,
 )
+from installer.core.fields_hosts import BASTION
 from installer.core.redaction import Redactor
 from installer.core.secretrefs import SecretRef
 from installer.core.secrets import Secret
 from installer.job import Job
-from installer.keeping import Opening, open_store
-from installer.ports import CertificateIssuer, Ports, SecretStore
+from installer.keeping import Kept, Opening, open_store
+from installer.phases.verify_outside import VANTAGE
+from installer.ports import CertificateIssuer, Clock, Host, Ports, SecretStore
 from installer.secret_reader import KnownStore, SecretReader
 from installer.store_access import StoreAccess
 from installer.workspace import Workspace
@@ -53,7 +60,8 @@ def open_ports(
         InstallError: of the port that could not be opened.
     """
     answers, clock = job.plan.answers, SystemClock()
-    host = SshHost(_ssh_target(answers, reader))
+    target = _ssh_target(answers, reader)
+    host = SshHost(target)
     engine = ComposeEngine(host, login=_registry_login(answers, reader))
     opening = Opening(job, workspace, reader, access, host, engine, clock.now, os.urandom)
     with ExitStack() as stack:
@@ -76,7 +84,84 @@ def open_ports(
             given=given,
             tls=TlsScanner(),
             dns=DnsClient(),
+            engines=TlsEngineProbe(clock.now),
+            buckets=BucketLister(clock.now),
+            views=stack.enter_context(_open_views(answers, target)),
+            services=ServiceAuthority(
+                store,
+                job.plan.secrets,
+                deployment=job.plan.deployment,
+                now=clock.now,
+                entropy=os.urandom,
+            ),
         )
+
+
+@contextmanager
+def _open_views(answers: Answers, target: SshTarget) -> Iterator[dict[str, Host]]:
+    """This machine, and the vantage point, which is connected to when it is used."""
+    views: dict[str, Host] = {BASTION: LocalHost("none")}
+    vantage = answers.network.vantage
+    if vantage is None or vantage == BASTION:
+        yield views
+        return
+    hop = parse_jump(vantage, target.user)
+    there = replace(
+        target, host=hop.host, port=hop.port, user=hop.user, jumps=(), fingerprint=None,
+        become="none", become_password=None,
+    )  # fmt: skip
+    with closing(SshHost(there)) as host:
+        yield {**views, VANTAGE: host}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A host and the time: for what needs no secret."""
+
+    host: Host
+    clock: Clock
+
+
+@contextmanager
+def open_target(job: Job, reader: SecretReader) -> Iterator[Target]:
+    """Connect to the target, and open nothing else.
+
+    Raises:
+        InstallError: it cannot be reached.
+    """
+    host = SshHost(_ssh_target(job.plan.answers, reader))
+    with closing(host):
+        host.connect()
+        yield Target(host, SystemClock())
+
+
+@contextmanager
+def open_kept(
+    job: Job, workspace: Workspace, reader: SecretReader, access: StoreAccess, host: Host | None
+) -> Iterator[Kept | None]:
+    """The store alone, for a look at it; none where it would have to be made.
+
+    Args:
+        job: Its answers name the store.
+        workspace: Has the store's file.
+        reader: Reads what the store is opened with.
+        access: To a store of somebody else.
+        host: Connected, where a store is reached through it; None when it cannot be.
+
+    Raises:
+        InstallError: it cannot be opened.
+    """
+    is_file = job.plan.answers.vault.mode in ("embedded", "bundled")
+    if is_file and not workspace.store.exists():
+        yield None
+        return
+    host = host or SshHost(_ssh_target(job.plan.answers, reader))
+    clock = SystemClock()
+    opening = Opening(
+        job, workspace, reader, access, host, ComposeEngine(host), clock.now, os.urandom
+    )
+    with open_store(opening) as kept:
+        yield kept
 
 
 def open_registry(args: argparse.Namespace) -> Registry:
@@ -105,12 +190,19 @@ def _read_given(job: Job, reader: SecretReader) -> dict[str, Secret]:
     by_answer: dict[str, Secret] = {}
     for spec in job.plan.secrets:
         reference = job.plan.answers.at(spec.answer) if spec.answer else None
-        if spec.answer is None or not isinstance(reference, SecretRef):
+        if spec.answer is None or reference is None:
             continue
         if spec.answer not in by_answer:
-            by_answer[spec.answer] = reader.read(reference, spec.answer)
+            by_answer[spec.answer] = _read_one(reference, spec.answer, reader)
         given[spec.name] = by_answer[spec.answer]
     return given
+
+
+def _read_one(reference: object, where: str, reader: SecretReader) -> Secret:
+    """What a reference names; a path is that of a file with authorities."""
+    if isinstance(reference, SecretRef):
+        return reader.read(reference, where)
+    return Secret(read_roots(Path(str(reference)).expanduser(), where).decode("ascii"))
 
 
 def _open_issuer(

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -20,13 +18,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from installer.adapters.certificate_facts import describe_certificate, is_signed_by
-from installer.adapters.certificate_files import parse_certificates, parse_key
 from installer.adapters.certificates import (
-    key_text,
     make_material,
-    public_bytes,
     relate_certificates,
 )
+from installer.adapters.issued import Issued, ensure_issued, latest_number, load_issued
 from installer.core.certificate_rules import judge_chain
 from installer.core.certificates import (
     AUTHORITY_LIFE,
@@ -39,24 +35,15 @@ from installer.core.certificates import (
     needs_new_leaf,
     permitted_names,
 )
-from installer.core.errors import ConflictError, IntegrityError, Problem, Remedy, TlsError
+from installer.core.errors import ConflictError, Problem, Remedy
 from installer.core.events import CheckResult, Outcome
-from installer.core.secrets import Secret, SecretKind, SecretSpec
 from installer.ports import Entropy, SecretStore
 
-_AUTHORITY = "tls-authority"
+AUTHORITY = "tls-authority"
 _SERVER = "tls-server"
 _BACKDATED = timedelta(hours=1)
 """So that a host whose clock is a little behind believes a new certificate."""
 _WHERE = "tls.mode"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Issued:
-    """A certificate and its private key."""
-
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
 
 
 def private_ca(
@@ -82,7 +69,7 @@ def private_ca(
         IntegrityError: what the store holds is no certificate with its key.
         Others: as the store.
     """
-    authority, is_renewed = _authority(
+    authority, is_renewed = open_authority(
         store, deployment, permitted_names(domain, hosts), now, random
     )
     server = _server(store, deployment, authority, hosts, now, random, profile)
@@ -96,9 +83,9 @@ def private_ca(
 
 def stored_root(store: SecretStore) -> bytes | None:
     """The authority's certificate as PEM, None when there is none. Raises `IntegrityError`."""
-    if (number := _latest(store, _AUTHORITY)) == 0:
+    if (number := latest_number(store, AUTHORITY)) == 0:
         return None
-    return _load(store, _AUTHORITY, number).certificate.public_bytes(Encoding.PEM)
+    return load_issued(store, AUTHORITY, number).certificate.public_bytes(Encoding.PEM)
 
 
 def make_private_ca(
@@ -174,29 +161,29 @@ def issue_certificate(
     return Issued(certificate, key)
 
 
-def _authority(
+def open_authority(
     store: SecretStore, deployment: str, permitted: Sequence[str], now: datetime, random: Entropy
 ) -> tuple[Issued, bool]:
     """The authority, and whether it was issued anew."""
     purpose = "signs the server certificates of this deployment"
-    number = _latest(store, _AUTHORITY)
+    number = latest_number(store, AUTHORITY)
     if number == 0:
-        made = _ensure(
+        made = ensure_issued(
             store,
-            _AUTHORITY,
+            AUTHORITY,
             1,
             purpose,
             lambda: make_private_ca(deployment, permitted, now, random),
         )
         return made, False
-    current = _load(store, _AUTHORITY, number)
+    current = load_issued(store, AUTHORITY, number)
     facts = describe_certificate(current.certificate)
     if not needs_new_authority(facts, permitted, now):
         return current, False
     names = sorted({*facts.permitted, *permitted})
-    renewed = _ensure(
+    renewed = ensure_issued(
         store,
-        _AUTHORITY,
+        AUTHORITY,
         number + 1,
         purpose,
         lambda: make_private_ca(deployment, names, now, random, key=current.key),
@@ -218,12 +205,12 @@ def _server(
         signed = is_signed_by(server.certificate, authority.certificate)
         return signed and not needs_new_leaf(facts, hosts, now, profile)
 
-    number = _latest(store, _SERVER)
+    number = latest_number(store, _SERVER)
     if number:
-        current = _load(store, _SERVER, number)
+        current = load_issued(store, _SERVER, number)
         if fits(current):
             return current
-    issued = _ensure(
+    issued = ensure_issued(
         store,
         _SERVER,
         number + 1,
@@ -242,46 +229,6 @@ def _server(
             )
         )
     return issued
-
-
-def _latest(store: SecretStore, prefix: str) -> int:
-    """The highest number of a stored generation, 0 when there is none."""
-    found = (re.fullmatch(rf"{prefix}-(\d{{1,9}})", name) for name in store.names())
-    return max((int(match[1]) for match in found if match), default=0)
-
-
-def _ensure(
-    store: SecretStore, prefix: str, number: int, purpose: str, make: Callable[[], Issued]
-) -> Issued:
-    spec = SecretSpec(f"{prefix}-{number}", SecretKind.PEM, purpose)
-    return _parse(store.ensure(spec, lambda: _serialise(make())), spec.name)
-
-
-def _load(store: SecretStore, prefix: str, number: int) -> Issued:
-    name = f"{prefix}-{number}"
-    return _parse(store.get(name) or Secret(""), name)
-
-
-def _serialise(issued: Issued) -> Secret:
-    certificate = issued.certificate.public_bytes(Encoding.PEM).decode("ascii")
-    return Secret(key_text(issued.key).reveal() + certificate)
-
-
-def _parse(text: Secret, name: str) -> Issued:
-    data = text.reveal().encode("utf-8", "surrogatepass")
-    try:
-        key, certificate = parse_key(data, None, name), parse_certificates(data, name)[0]
-    except TlsError as error:
-        raise IntegrityError(_not_a_pair(name)) from error
-    is_pair = public_bytes(key.public_key()) == public_bytes(certificate.public_key())
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not is_pair:
-        raise IntegrityError(_not_a_pair(name))
-    return Issued(certificate, key)
-
-
-def _not_a_pair(name: str) -> Problem:
-    summary = f"the secret {name} is not a certificate with its EC key"
-    return Problem("tls.stored", summary, Remedy("put a backup of the secret store back"), name)
 
 
 def _root_check(root: CertificateFacts, is_renewed: bool) -> CheckResult:

@@ -21,6 +21,7 @@ from installer.adapters.vault_problems import (
 )
 from installer.adapters.vault_rules import VaultRules
 from installer.adapters.vault_session import RoleLogin, TokenLogin, VaultSession
+from installer.adapters.vault_sign_in import VaultSignIn
 from installer.core.errors import IntegrityError, SecretStoreError
 from installer.core.secrets import Secret
 from installer.core.store_rules import StoreRules
@@ -36,6 +37,7 @@ class VaultServer:
     def __init__(self, session: VaultSession) -> None:
         self._session = session
         self._rules = VaultRules(session)
+        self.sign_in = VaultSignIn(session)
         self._given: list[int] = []
         self._others = 0
 

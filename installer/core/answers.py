@@ -7,6 +7,7 @@ instances. They hold references to secrets, never secrets that may be written.
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias, cast
 
@@ -37,7 +38,9 @@ from installer.core.answers_sections import (
     Ssh,
     Target,
 )
+from installer.core.answers_storage import Storage, StorageBundled
 from installer.core.answers_vault import Vault, VaultBundled
+from installer.core.answers_workspaces import WorkspacesHere, WorkspacesSeparate
 from installer.core.catalog import Catalog
 from installer.core.fields import Check, Rule, check_choice, check_switch, check_text
 from installer.core.fields_domains import check_public_name
@@ -75,6 +78,7 @@ class Answers(Section):
     mfa: Mfa = Mfa()
     vault: Vault = Field(VaultBundled(), description="Where the platform's secrets are kept.")
     database: Database = Field(DatabaseBundled(), description="The database of the services.")
+    storage: Storage = Field(StorageBundled(), description="The object store of the services.")
     sizing: Sizing = Sizing()
     images: Images = Images()
     registry: Registry = Registry()
@@ -171,7 +175,7 @@ def _make_model(catalog: Catalog) -> type[Answers]:
         "sizing": (sizing, Field(sizing(), description=Sizing.__doc__)),
         "images": (images, Field(images(), description=Images.__doc__)),
         "labels": _labels_field(services),
-        **{name: (model, model()) for name, model in sections.items()},
+        **sections,
     }
     return create_model("Answers", __base__=Answers, **fields)
 
@@ -233,10 +237,17 @@ def _labels_field(services: list[ServiceManifest]) -> _Definition:
     )
 
 
-def _section(name: str, catalog: Catalog) -> type[Section]:
+_ALTERNATIVES: Mapping[str, tuple[type[Section], ...]] = {
+    "monitoring": (Monitoring,),
+    "backup": (Backup,),
+    "workspaces": (WorkspacesHere, WorkspacesSeparate),
+}
+"""Sections with fields of their own beside those of the catalog; the first is the default."""
+
+
+def _section(name: str, catalog: Catalog) -> _Definition:
     """The section that switches some services or has their settings, with its own fields."""
-    bases: Mapping[str, type[Section]] = {"monitoring": Monitoring, "backup": Backup}
-    base = bases.get(name, Section)
+    bases = _ALTERNATIVES.get(name, (Section,))
     switched, set_there = catalog.sections.get(name, ()), catalog.settings.get(name, ())
     titles = ", ".join(service.title for service in switched or set_there)
     fields: dict[str, Any] = {}
@@ -245,7 +256,19 @@ def _section(name: str, catalog: Catalog) -> type[Section]:
         fields["enabled"] = (Switch, about("Enabled", f"Install {titles}.", default=enabled))
     for service in set_there:
         fields |= {option.name: _option_field(option) for option in service.options}
-    return create_model(f"Section_{to_key(name)}", __base__=base, __doc__=f"{titles}.", **fields)
+    if len(bases) == 1:
+        model = create_model(
+            f"Section_{to_key(name)}", __base__=bases[0], __doc__=f"{titles}.", **fields
+        )
+        return (model, model())
+    models = [
+        create_model(f"{base.__name__}_{to_key(name)}", __base__=base, __doc__=base.__doc__,
+                     **fields)
+        for base in bases
+    ]  # fmt: skip
+    either = functools.reduce(operator.or_, models)
+    told = Field(models[0](), description=f"{titles}.")
+    return (Annotated[either, Field(discriminator="mode")], told)
 
 
 def _option_field(option: Option) -> _Definition:

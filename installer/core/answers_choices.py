@@ -31,7 +31,7 @@ from installer.core.fields_acme import (
 from installer.core.fields_domains import check_acme_email
 from installer.core.fields_names import check_provider, check_variable
 from installer.core.fields_secrets import (
-    check_database_reference,
+    check_database_address,
     check_reference,
     check_secret_text,
 )
@@ -226,18 +226,31 @@ class DatabaseBundled(Section):
 
 
 class DatabaseExternal(Section):
-    """The database exists already."""
+    """The server of the databases exists already, as a managed one of a cloud.
+
+    Roles and databases are made on it, one of each for a service, with passwords of our own.
+    """
 
     mode: Literal["external"]
-    url: Annotated[
-        SecretRef | str, Rule(check_database_reference, takes="secret", private=True)
-    ] = about(
+    url: Annotated[str, Rule(check_database_address, private=True)] = about(
         "URL",
-        "As text without a password, or by reference.",
-        "postgres://devplat@db.company.com:5432/devplat?sslmode=verify-full",
+        "Where the server is, a login that may make roles and databases (CREATEROLE and CREATEDB,"
+        " as the master user of RDS), and a database to begin in. Without a password; TLS is always"
+        " verified.",
+        "postgres://master@db.company.com:5432/postgres?sslmode=verify-full",
     )
     password: OptionalSecret = about(
-        "Password", "Reference to it, when the URL has none.", default=None
+        "Password",
+        "Reference to the password of that login.",
+        "env:DATABASE_PASSWORD",
+        default=None,
+    )
+    ca_file: OptionalFile = about(
+        "Authority of the server",
+        "PEM file on this machine: what every client verifies the server's certificate by. Of RDS"
+        " it is the bundle of the region.",
+        "certs/rds-eu-central-1.pem",
+        default=None,
     )
 
 

@@ -12,12 +12,14 @@ from typing import Any
 from installer.core.answers import to_key
 from installer.core.answers_application_rules import APPLICATION_RULES
 from installer.core.answers_backup_rules import BACKUP_RULES
+from installer.core.answers_database_rules import DATABASE_RULES
 from installer.core.answers_endpoint_rules import ENDPOINT_RULES
 from installer.core.answers_findings import AnswersRule, Finding, Values
 from installer.core.answers_identity_rules import IDENTITY_RULES
 from installer.core.answers_monitoring_rules import MONITORING_RULES
 from installer.core.answers_tls_rules import TLS_RULES
 from installer.core.answers_vault_rules import VAULT_RULES
+from installer.core.answers_workspaces_rules import WORKSPACES_RULES
 from installer.core.catalog import Catalog
 from installer.core.fields import Concern, visible, warn
 from installer.core.fields_domains import LONGEST_NAME, is_address
@@ -220,4 +222,6 @@ _RULES: tuple[AnswersRule, ...] = (
     *TLS_RULES,
     *VAULT_RULES,
     *IDENTITY_RULES,
+    *DATABASE_RULES,
+    *WORKSPACES_RULES,
 )

@@ -24,7 +24,12 @@ from installer.core.answers_fields import (
 from installer.core.fields import Rule
 from installer.core.fields_acme import check_resolvers
 from installer.core.fields_domains import check_admin_email, check_base_domain, check_wildcard
-from installer.core.fields_hosts import check_fingerprint, check_jump, check_ssh_host
+from installer.core.fields_hosts import (
+    check_fingerprint,
+    check_jump,
+    check_ssh_host,
+    check_vantage,
+)
 from installer.core.fields_names import (
     check_admin_user,
     check_bucket,
@@ -181,6 +186,14 @@ class Network(Section):
     )
     no_proxy: Annotated[tuple[str, ...], Rule(check_no_proxy, takes="list")] = about(
         "No proxy", "Names and networks reached directly.", default=()
+    )
+    vantage: Annotated[str | None, Rule(check_vantage)] = about(
+        "Vantage point",
+        "A machine outside the firewall, user@host:port over SSH, from which ports are tried; or"
+        " bastion, if this machine is outside.",
+        "probe@vantage.company.com",
+        "bastion",
+        default=None,
     )
 
 

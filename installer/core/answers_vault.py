@@ -11,7 +11,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from installer.core.answers_fields import OptionalFile, OptionalSecret, Section, about, choice_rule
+from installer.core.answers_fields import (
+    OptionalFile,
+    OptionalSecret,
+    Section,
+    Switch,
+    about,
+    choice_rule,
+)
 from installer.core.fields import Rule
 from installer.core.fields_custodians import check_custodian_key, check_custodian_name
 from installer.core.fields_secrets import (
@@ -145,6 +152,12 @@ class VaultBundled(_Kept):
     )
     seal_region: Annotated[str | None, Rule(check_region)] = about(
         "Seal region", "With seal awskms: region of the key.", "eu-central-1", default=None
+    )
+    single_sign_on: Switch = about(
+        "Single sign-on",
+        "Whether the administrators' group may log in through the identity provider to look after"
+        " the server: policies, logins, audit devices, names of secrets, and no secret.",
+        default=False,
     )
     mount: Mount = about("Mount", "Path of the KV engine, version 2.", default="secret")
     prefix: Prefix = about(

@@ -116,6 +116,7 @@ def _cross_check(services: Mapping[str, ServiceManifest]) -> list[Problem]:
     for service in services.values():
         wanted = {*service.requires, *(c.to for c in service.connects)}
         wanted |= {gift.to for gift in service.gives}
+        wanted |= {service.stands_in_for} if service.stands_in_for else set()
         wanted |= {a.provider for a in service.bootstrap if isinstance(a, DatabaseAction)}
         problems += [
             _problem(service.name, f"names {name}, which is no service")

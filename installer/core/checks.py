@@ -23,7 +23,9 @@ from installer.core.events import CheckResult, Outcome
 from installer.core.facts import HostFacts
 from installer.core.requirements import Requirements
 from installer.core.rules import Finding, Judge
+from installer.core.rules_buckets import judge_buckets
 from installer.core.rules_caa import judge_issuers
+from installer.core.rules_database import judge_database
 from installer.core.rules_dns import judge_catch_all, judge_container_dns, judge_names
 from installer.core.rules_engine import (
     judge_compose,
@@ -42,6 +44,7 @@ from installer.core.rules_host import (
     judge_service_memory,
 )
 from installer.core.rules_network import judge_address, judge_ports, judge_subnets
+from installer.core.rules_outside import judge_rehearsal
 from installer.core.rules_storage import (
     judge_disk,
     judge_inodes,
@@ -50,6 +53,13 @@ from installer.core.rules_storage import (
     judge_read_only,
 )
 from installer.core.rules_upkeep import UPKEEP
+from installer.core.rules_workspaces import (
+    judge_workspace_doors,
+    judge_workspace_engines,
+    judge_workspace_kind,
+    judge_workspace_size,
+    judge_workspace_upkeep,
+)
 
 __all__ = [
     "CLASSES",
@@ -87,6 +97,7 @@ CLASSES: tuple[type[InstallError], ...] = (
 WAIVABLE = frozenset(
     {
         "caa.refused",
+        "database.left_behind",
         "dns.missing",
         "dns.elsewhere",
         "dns.wildcard_missing",
@@ -112,11 +123,19 @@ WAIVABLE = frozenset(
         "host.updates",
         "image.unreachable",
         "image.limited",
+        "ports.elsewhere",
+        "ports.unreached",
+        "workspaces.cpus",
+        "workspaces.disk",
+        "workspaces.live_restore",
+        "workspaces.memory",
+        "workspaces.storage_driver",
+        "workspaces.userns",
         *(f"hardening.{rule_id.lower().replace('-', '_')}" for rule_id, *_ in HARDENING),
     }
 )
-"""Problems an operator may decide to live with. The clock, the engine, ports, subnets, read-only
-or full file systems and missing images are not among them: the run could only end badly."""
+"""Problems an operator may decide to live with. The clock, the engine, ports in use, subnets,
+read-only or full file systems and missing images are not: the run could only end badly."""
 
 RULES: tuple[Rule, ...] = (
     Rule("PF-PRIVILEGE", "the account may do what is needed", PrivilegeError, judge_privilege),
@@ -144,11 +163,41 @@ RULES: tuple[Rule, ...] = (
     *(Rule(rule_id, title, PreflightError, judge) for rule_id, title, judge in UPKEEP),
     Rule("PF-ADDRESS", "the public address is the host's", PreflightError, judge_address),
     Rule("PF-PORTS", "ports are free", PreflightError, judge_ports),
+    Rule("PF-OUTSIDE", "ports are reached from outside", PreflightError, judge_rehearsal),
     Rule("PF-SUBNETS", "container networks overlap with nothing", PreflightError, judge_subnets),
     Rule("PF-DNS", "public names", DnsError, judge_names),
     Rule("PF-DNS-CATCH-ALL", "no wildcard record hides missing names", DnsError, judge_catch_all),
     Rule("PF-CAA", "the certificates' authority may issue", DnsError, judge_issuers),
+    Rule("PF-BUCKET", "buckets of the object store", PreflightError, judge_buckets),
     Rule("PF-DNS-CONTAINER", "names inside a container", DnsError, judge_container_dns),
+    Rule(
+        "PF-WORKSPACES",
+        "engines of workspace hosts answer over verified TLS",
+        ContainerRuntimeError,
+        judge_workspace_engines,
+    ),
+    Rule(
+        "PF-WORKSPACES-OPEN",
+        "engines of workspace hosts answer to nobody else",
+        ContainerRuntimeError,
+        judge_workspace_doors,
+    ),
+    Rule(
+        "PF-WORKSPACES-KIND",
+        "engines of workspace hosts can do what is asked of them",
+        ContainerRuntimeError,
+        judge_workspace_kind,
+    ),
+    Rule(
+        "PF-WORKSPACES-SIZE",
+        "workspace hosts are large enough",
+        PreflightError,
+        judge_workspace_size,
+    ),
+    Rule(
+        "PF-WORKSPACES-UPKEEP", "upkeep of workspace hosts", PreflightError, judge_workspace_upkeep
+    ),
+    Rule("PF-DATABASE", "the database outside takes TLS", PreflightError, judge_database),
     Rule("PF-IMAGE", "image can be had", ImageError, judge_images),
     *(Rule(rule_id, title, PreflightError, judge) for rule_id, title, judge in HARDENING),
 )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
-from installer.core.cost_bills import MACHINE, bill_host, bill_scale
+from installer.core.cost_bills import MACHINE, bill_host, bill_scale, bill_workspaces
 from installer.core.cost_table import Item, Part, Pricing
 from installer.core.errors import AnswersError, Problem, Remedy, StackError
 from installer.core.scaling import ScaleOut
@@ -118,6 +118,18 @@ def estimate_host(
     """
     _check_region(pricing, region)
     return _estimate(pricing, bill_host(pricing, host, users))
+
+
+def estimate_workspaces(
+    pricing: Pricing, scale: ScaleOut, disk_gib: int, region: str | None = None
+) -> Estimate:
+    """Machines for workspaces beside the platform's host, with `disk_gib` of disk for them all.
+
+    Raises:
+        AnswersError: there is no price list for the region.
+    """
+    _check_region(pricing, region)
+    return _estimate(pricing, bill_workspaces(pricing, scale, disk_gib))
 
 
 def estimate_scale(

@@ -40,6 +40,15 @@ def bill_host(pricing: Pricing, host: HostRequirements, users: int) -> list[Item
     ]
 
 
+def bill_workspaces(pricing: Pricing, scale: ScaleOut, disk_gib: int) -> list[Item]:
+    """Machines for workspaces alone, with the homes on their disks."""
+    disk = disk_gib + scale.workspace_nodes * pricing.table.custom.root_disk_gb
+    return [
+        _machines(pricing, "workspace", scale.workspace_nodes, scale.workspace_node),
+        _item("EBS storage", f"{disk} GB gp3", "storage/ebs_gp3_gb_month", disk),
+    ]
+
+
 def bill_scale(pricing: Pricing, scale: ScaleOut, home_gib_per_user: int) -> list[Item]:
     """Control plane, database and workspaces on machines of their own."""
     rules = pricing.table.custom

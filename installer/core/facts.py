@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from installer.core.buckets import BucketSight
 from installer.core.dns_message import CaaRecord
 from installer.core.facts_host import Upkeep
+from installer.core.outside import Rehearsal
+from installer.core.workspace_engines import EngineSight
 
 Addresses = tuple[str, ...] | None
 """IP addresses of a name; empty when it does not exist, None when that is not known."""
@@ -201,12 +204,17 @@ class RouteFacts:
 
 @dataclass(frozen=True, slots=True)
 class HostNetwork:
-    """Addresses (without loopback and link-local), IPv4 routes, listeners, name servers."""
+    """Addresses (without loopback and link-local), IPv4 routes, listeners, name servers.
+
+    `database` is what a PostgreSQL server outside answers to a request for TLS: `S`, `N`, nothing
+    when it cannot be reached; None when it was not asked.
+    """
 
     addresses: tuple[str, ...] | None
     routes: tuple[RouteFacts, ...] | None
     listeners: tuple[Listener, ...] | None
     name_servers: tuple[str, ...] = ()
+    database: str | None = None
 
 
 class ImageState(StrEnum):
@@ -271,7 +279,7 @@ class HostFacts:
     """Everything preflight learned of one host.
 
     `paths` has the keys `install`, `data` and `engine`. `unfinished` names the probes that did not
-    end within their time limit.
+    end within their time limit. `buckets` are seen from this machine, by their consumer.
     """
 
     os: OsRelease
@@ -292,6 +300,9 @@ class HostFacts:
     dns: Dns
     unfinished: tuple[str, ...] = ()
     upkeep: Upkeep = field(default_factory=Upkeep)
+    buckets: Mapping[str, BucketSight] = field(default_factory=dict)
+    rehearsal: Rehearsal | None = None
+    workspaces: tuple[EngineSight, ...] = ()
 
     @property
     def engine_gid(self) -> int | None:

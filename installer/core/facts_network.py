@@ -31,6 +31,7 @@ def parse_network(output: ProbeOutput) -> HostNetwork:
             for line in output.get("resolvers").lines
             if (address := _address([*line.split(), "", ""][1]))
         ),
+        database=parse_database(output.get("database")),
     )
 
 
@@ -72,6 +73,13 @@ def parse_listeners(ss: Section, proc: Section) -> tuple[Listener, ...] | None:
     else:
         return None
     return tuple(dict.fromkeys(listener for listener in found if listener))
+
+
+def parse_database(section: Section) -> str | None:
+    """The answer of a PostgreSQL server to a request for TLS; empty when none came."""
+    if section.status in (None, 127):
+        return None
+    return section.lines[0].strip() if section.status == 0 and section.lines else ""
 
 
 def parse_names(sections: Iterable[Section]) -> dict[str, Addresses]:

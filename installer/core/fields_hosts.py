@@ -143,6 +143,25 @@ def _check_hop(raw: object) -> Verdict:
     return Verdict(f"{user}[{host}]{port}" if ":" in host else f"{user}{host}{port}")
 
 
+BASTION = "bastion"
+"""The answer that says that this machine is the vantage point."""
+
+
+def check_vantage(raw: object) -> Verdict:
+    """Where ports are tried from: `user@host:port` as for a hop, or this machine."""
+    text = trim(str(raw))
+    if text.lower() == BASTION:
+        return Verdict(BASTION)
+    try:
+        return _check_hop(text)
+    except FieldError as error:
+        raise reject(
+            "network.vantage.form",
+            f"{visible(text)} is no vantage point",
+            "write user@host:port, user and port optional, or bastion for this machine",
+        ) from error
+
+
 def hop_place(hop: str) -> tuple[str, int]:
     """Host and port of a stored hop."""
     match = _HOP.fullmatch(hop)

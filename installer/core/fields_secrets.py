@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from installer.core.errors import Problem, Remedy
 from installer.core.fields import Check, FieldError, Verdict, as_items, check_each, reject
+from installer.core.fields_engines import check_certificate_pem, check_key_pem
 from installer.core.secretrefs import (
     SECRET_FORMS,
     SecretRef,
@@ -214,7 +215,7 @@ def check_jwt(value: str) -> None:
         )
 
 
-_VERIFIED = ("verify-full", "verify-ca")
+_VERIFIED = ("verify-full",)
 _DATABASE_EXAMPLE = "postgres://user@host:5432/name?sslmode=verify-full"
 
 
@@ -224,8 +225,7 @@ def check_database_url(value: str) -> None:
     if not _is_database_url(value):
         raise reject(
             "database.url_form",
-            "the value is no URL of a database; characters of the password such as @ : / ? # are"
-            " percent-encoded (%40 for @)",
+            "the value is no URL of a database, written as text and without a password",
             f"write it as {_DATABASE_EXAMPLE}",
         )
     modes = parse_qs(urlsplit(value).query, keep_blank_values=True).get("sslmode", [])
@@ -253,25 +253,27 @@ def _is_database_url(value: str) -> bool:
     )  # fmt: skip
 
 
-def check_database_reference(raw: object) -> Verdict:
-    """A database's URL: as text when it holds no password, by reference or literal otherwise."""
-    if isinstance(raw, SecretRef):
-        return Verdict(raw)
-    verdict = check_reference(check_database_url)(raw)
-    reference: SecretRef = verdict.value
-    if reference.value is None:
-        return verdict
-    url = reference.value.reveal()
-    return verdict if urlsplit(url).password is not None else Verdict(url)
+def check_database_address(raw: object) -> Verdict:
+    """A database's URL as text: it is rendered, so it holds no password."""
+    text = str(raw).strip()
+    check_database_url(text)
+    if urlsplit(text).password is not None:
+        raise reject(
+            "database.url_secret",
+            "the URL holds a password",
+            "write it without, and refer to the password in database.password",
+        )
+    return Verdict(text)
 
 
 VALUE_CHECKS: Mapping[str, ValueCheck] = {
     "admin.password": check_admin_password,
-    "database.url": check_database_url,
     "vault.jwt": check_jwt,
     "vault.seal_token": check_vault_token,
     "vault.token": check_vault_token,
     "vault.unseal_shares": check_unseal_share,
+    "workspaces.certificate": check_certificate_pem,
+    "workspaces.key": check_key_pem,
 }
 """Answer path to the check of its value; every other secret is judged by `check_secret_text`."""
 

@@ -84,7 +84,7 @@ STEPS = (
     InterviewStep(
         "services",
         "Services and AI",
-        ("database", OTHERS, "registry", "images"),
+        ("database", "storage", OTHERS, "registry", "images"),
         "What is not installed needs no care. Images are pinned by digest, so that a platform is"
         " the same tomorrow.",
     ),

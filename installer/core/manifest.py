@@ -15,9 +15,15 @@ from installer.core.manifest_parts import (
     AgentPart,
     CollectorPart,
     Condition,
+    DatabasePart,
     DataProof,
     DrillPart,
+    ExecCheck,
+    Ingress,
+    LoginPart,
     Name,
+    Note,
+    OutsideServer,
     ReaderPart,
     SecretServerPart,
     Unmet,
@@ -38,34 +44,13 @@ class Image(_Model):
     tag: str
 
 
-class Ingress(_Model):
-    """A public name of a service.
-
-    Attributes:
-        host: Key of `domain.hosts`; also the default label below the base domain.
-        port: Container port that the edge forwards to, in clear text on a network of its own.
-        wildcard: Also every name directly below this host.
-        health: Path that answers 200 without a login.
-        deny: Paths the edge refuses (metrics, debug).
-        deny_writes: Paths that the edge refuses to everything but reading.
-        limit: Name of the edge's rate limit for this host.
-    """
-
-    host: Name
-    port: int
-    health: str
-    wildcard: bool = False
-    deny: tuple[str, ...] = ()
-    deny_writes: tuple[str, ...] = ()
-    login_paths: tuple[str, ...] = ()
-
-
 class Connection(_Model):
-    """A flow this service starts. `public` means: to the edge by public names."""
+    """A flow this service starts, if an answer does not rule it out (`when`)."""
 
     to: Name
     port: int
     why: str
+    when: Condition | None = None
 
 
 class Proof(_Model):
@@ -103,6 +88,7 @@ class SecretDeclaration(_Model):
             and is changed where it comes from.
         otherwise: What becomes of it while that answer is not set: it is made, or there is none,
             and with it none of the secret files that name it.
+        when: There is one only if this answer has this value; of several, one is enough.
     """
 
     name: Name
@@ -111,6 +97,12 @@ class SecretDeclaration(_Model):
     rotation: Rotation = Rotation()
     answer: str | None = None
     otherwise: Literal["make", "omit"] = "make"
+    when: Condition | tuple[Condition, ...] | None = None
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What `when` says, as a sequence; empty where nothing is asked."""
+        return self.when if isinstance(self.when, tuple) else (self.when,) if self.when else ()
 
 
 class Data(_Model):
@@ -154,6 +146,7 @@ class DatabaseAction(_Model):
     Attributes:
         everything: The role owns nothing and reads every database; this one is always there.
         member_of: Roles of the server itself that the owner is a member of, as `pg_monitor`.
+        outside: Set by the selection, for a server that is no part of the platform.
     """
 
     kind: Literal["database"]
@@ -163,6 +156,7 @@ class DatabaseAction(_Model):
     secret: Name
     everything: bool = False
     member_of: tuple[str, ...] = ()
+    outside: OutsideServer | None = None
 
 
 class ExecAction(_Model):
@@ -182,22 +176,6 @@ class ExecAction(_Model):
 
 
 Action = Annotated[DatabaseAction | ExecAction, Field(discriminator="kind")]
-
-
-class ExecCheck(_Model):
-    """A smoke test inside a container. `stdin` may name secrets as `${name}`.
-
-    `in` is the service to run in, this one by default. `expect` is searched in standard output.
-    """
-
-    kind: Literal["exec"]
-    id: Name
-    title: str
-    argv: tuple[str, ...]
-    stdin: str = ""
-    in_: Name | None = Field(default=None, alias="in")
-    expect: str
-    remedy: str
 
 
 Check = ExecCheck
@@ -268,10 +246,14 @@ class ServiceManifest(_Model):
         variants: Other images that an answer chooses.
         server: Set for the platform's secret server.
         agent: Set for what runs once per consumer; `consumer` is that of one of them.
+        login: Set for what speaks to the secret server itself.
         role: Row of the audits' tables, where it is not called like the folder.
         reader: Set for what runs once per service with data to back up; `source` is that of one.
         drill: Set for what can restore a part of a backup.
         proof: Shows that restored data of this service is sound.
+        database: Set for the server of the services' databases, or for what leads to it.
+        relays: The edge, for what takes its place towards callers who must not meet it.
+        stands_in_for: The service in whose place it is installed, for whoever names that one.
     """
 
     name: Name
@@ -303,18 +285,24 @@ class ServiceManifest(_Model):
     gives: tuple[Contribution, ...] = ()
     notes: tuple[str, ...] = ()
     """What the operator must know of this service: shown at review and in the report."""
+    notes_when: tuple[Note, ...] = ()
+    """The same, of some answers only; the selection puts them before `notes`."""
     unmet: tuple[Unmet, ...] = ()
     when: Condition | None = None
     variants: Variants | None = None
     server: SecretServerPart | None = None
     agent: AgentPart | None = None
     consumer: ServiceManifest | None = Field(default=None, exclude=True)
+    login: LoginPart | None = None
     role: Name | None = None
     reader: ReaderPart | None = None
     source: ServiceManifest | None = Field(default=None, exclude=True)
     drill: DrillPart | None = None
     collector: CollectorPart | None = None
     proof: DataProof | None = None
+    database: DatabasePart | None = None
+    relays: Name | None = None
+    stands_in_for: Name | None = None
 
     @property
     def options_in(self) -> str | None:

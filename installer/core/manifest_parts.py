@@ -1,11 +1,12 @@
-"""Parts that only few manifests have: of the secret server and its agents, and of backups.
+"""Parts of manifests: public names, the secret server and its agents, backups.
 
 Models only, as in `manifest`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,20 +17,75 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
 
 
+class Ingress(_Model):
+    """A public name of a service.
+
+    Attributes:
+        host: Key of `domain.hosts`; also the default label below the base domain.
+        port: Container port that the edge forwards to, in clear text on a network of its own.
+        wildcard: Also every name directly below this host.
+        health: Path that answers 200 without a login.
+        deny: Paths the edge refuses (metrics, debug).
+        deny_writes: Paths that the edge refuses to everything but reading.
+        limit: Name of the edge's rate limit for this host.
+        when: There is such a name only if this answer has this value.
+    """
+
+    host: Name
+    port: int
+    health: str
+    wildcard: bool = False
+    deny: tuple[str, ...] = ()
+    deny_writes: tuple[str, ...] = ()
+    login_paths: tuple[str, ...] = ()
+    when: Condition | None = None
+
+
 class Condition(_Model):
     """An answer with a certain value, e.g. `vault.mode` is `bundled`; or with one of several.
 
-    Without `equals`: an answer that is given at all.
+    Without `equals`: an answer that is given at all. `also` has to hold besides.
     """
 
     answer: str
     equals: str | bool | tuple[str, ...] | None = None
+    also: Condition | None = None
 
     def holds(self, value: object) -> bool:
         """Whether the answer's value is one of those."""
         if self.equals is None:
             return value is not None
         return value in self.equals if isinstance(self.equals, tuple) else value == self.equals
+
+    def holds_among(self, value_of: Callable[[str], object]) -> bool:
+        """Whether it holds, and what has to hold besides. `value_of` gives an answer's value."""
+        own = self.holds(value_of(self.answer))
+        return own and (self.also is None or self.also.holds_among(value_of))
+
+
+class Note(_Model):
+    """What the operator must know if an answer has a certain value."""
+
+    text: str
+    when: Condition
+
+
+class ExecCheck(_Model):
+    """A smoke test inside a container. `stdin` may name secrets as `${name}`.
+
+    `in` is the service to run in, this one by default. `expect` is searched in standard output.
+    `when`: it is made only if this answer has this value.
+    """
+
+    kind: Literal["exec"]
+    id: Name
+    title: str
+    argv: tuple[str, ...]
+    stdin: str = ""
+    in_: Name | None = Field(default=None, alias="in")
+    expect: str
+    remedy: str
+    when: Condition | None = None
 
 
 class Unmet(_Model):
@@ -50,6 +106,21 @@ class Unmet(_Model):
     unless: Condition | tuple[Condition, ...] | None = None
 
 
+class SignInPart(_Model):
+    """Says how people log in to a secret server through the identity provider.
+
+    Attributes:
+        method: Path below `auth/` of the method that they log in by.
+        file: File of the server's configuration that says how, as JSON; while it is not rendered
+            nobody logs in that way. See `core.sign_in`.
+        secret: Name of the secret that the server shows the provider.
+    """
+
+    method: Name
+    file: str
+    secret: Name
+
+
 class SecretServerPart(_Model):
     """Says that this service is the platform's secret server, and how it is spoken to.
 
@@ -63,6 +134,7 @@ class SecretServerPart(_Model):
         tls: Data directory that `server.pem`, `server.key` and `ca.pem` are delivered to.
         reload: Program that makes it read its certificate again.
         seal: Data directory that the token of another key service is delivered to, as `token`.
+        sign_in: How people log in to it, where an answer wants that.
     """
 
     port: int
@@ -73,6 +145,7 @@ class SecretServerPart(_Model):
     tls: Name
     reload: tuple[str, ...] = ("kill", "-HUP", "1")
     seal: Name | None = None
+    sign_in: SignInPart | None = None
 
 
 class AgentPart(_Model):
@@ -84,6 +157,30 @@ class AgentPart(_Model):
     """
 
     receive: tuple[str, ...]
+
+
+class StoreRight(_Model):
+    """What a login to the secret server may do with a path, besides reading secrets."""
+
+    path: Annotated[str, Field(pattern=r"^[a-z][a-z0-9/+*_-]*[a-z0-9*]$")]
+    capabilities: Annotated[
+        tuple[Literal["create", "read", "update", "delete", "list", "sudo"], ...],
+        Field(min_length=1),
+    ]
+
+
+class LoginPart(_Model):
+    """Says that this service speaks to the secret server itself, with a login of its own.
+
+    Its agent keeps two files below /run/secrets: `token`, which is good until another one takes its
+    place, and `ca.pem`, which the server is verified by.
+
+    Attributes:
+        rights: All that the login may do, besides looking at itself and reading the secrets that
+            the service's files are made of.
+    """
+
+    rights: Annotated[tuple[StoreRight, ...], Field(min_length=1)]
 
 
 class ReaderPart(_Model):
@@ -119,14 +216,43 @@ class DrillPart(_Model):
         part: Name of the part; that of a reader is its source's.
         ready: Service whose data directories lie below `/ready` then; a reader's own source when
             none is named.
+        by_hand: Where it is written how the part takes the place of what there is, when nothing
+            but a person may do that; it is tried all the same.
     """
 
     argv: tuple[str, ...]
     ready: Name | None = None
     part: Name | None = None
+    by_hand: str | None = None
 
 
 class DataProof(_Model):
     """A program in a service's own image that succeeds on sound data, mounted where it belongs."""
 
     argv: tuple[str, ...]
+
+
+class DatabasePart(_Model):
+    """Says that services keep their databases on the server that this one is, or leads to.
+
+    Attributes:
+        port: Of the server, where no answer says another.
+        sslmode: How clients verify it, of libpq.
+        roots: Secret with the authorities that they verify it by.
+    """
+
+    port: int = 5432
+    sslmode: Literal["disable", "verify-full"] = "disable"
+    roots: Name | None = None
+
+
+class OutsideServer(_Model):
+    """Of a database server that is not ours alone: how our roles are told from others.
+
+    Attributes:
+        mark: Comment of every role that this deployment has made there.
+        maintenance: Database that the administrator begins in.
+    """
+
+    mark: str
+    maintenance: str

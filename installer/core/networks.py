@@ -55,6 +55,8 @@ def make_networks(
         aliases = (
             {edge: public_names}
             if edge in (first, second) and callers_of_edge & {first, second}
+            else {second: public_names}
+            if edge is not None and services[second].relays == edge
             else {}
         )
         drafts[f"{first}-to-{second}"] = (True, (first, second), aliases)

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 from installer.core.agent_templates import agent_marker, agent_template
 from installer.core.catalog import Catalog, start_order
+from installer.core.database import DatabaseAccess, read_access
 from installer.core.errors import AnswersError
 from installer.core.identity_clients import find_missing_clients
 from installer.core.images import ImageLock, pin_images
 from installer.core.manifest import ServiceManifest
 from installer.core.networks import Network, edge_of, make_networks
 from installer.core.schedule import schedule_slots
-from installer.core.secrets import SecretSpec
+from installer.core.secrets import SecretSpec, certificate_hosts
 from installer.core.selection import is_given
 from installer.core.sizing import ServiceResources, Sizing
+from installer.core.storage_consumers import find_missing_buckets
 from installer.core.store_rules import store_prefix
 
 if TYPE_CHECKING:
@@ -164,6 +166,11 @@ class Plan:
         return next((m for m in self.catalog.services.values() if m.collector), None)
 
     @property
+    def database(self) -> DatabaseAccess | None:
+        """How services reach their databases, if any has one."""
+        return read_access(self.answers, self.catalog.services.values())
+
+    @property
     def agents(self) -> Mapping[str, str]:
         """Consumer of secrets → the service that renders its files; empty without a server."""
         agents = (m for m in self.catalog.services.values() if m.consumer)
@@ -199,10 +206,11 @@ def make_plan(answers: Answers, chosen: Catalog, sizing: Sizing, lock: ImageLock
 
     Raises:
         AnswersError: an image has no digest, the network pool is too small, or a company's identity
-            provider does not know a client.
+            provider or S3 service does not know a service.
         StackError: the manifests contradict each other.
     """
-    if missing := tuple(find_missing_clients(answers, chosen)):
+    missing = (*find_missing_clients(answers, chosen), *find_missing_buckets(answers, chosen))
+    if missing:
         raise AnswersError(*missing)
     services = start_order(chosen)
     manifests = {name: chosen.services[name] for name in services}
@@ -232,6 +240,7 @@ def make_plan(answers: Answers, chosen: Catalog, sizing: Sizing, lock: ImageLock
                 secret.kind,
                 secret.purpose,
                 secret.answer if is_given(secret, answers) else None,
+                certificate_hosts(manifest.name, secret.kind),
             )
             for manifest in manifests.values()
             for secret in manifest.secrets

@@ -68,3 +68,9 @@ class Proposal:
             or self.deployed.release != self.bundle.release
             or self.deployed.verified != self.bundle.release
         )
+
+    @property
+    def fallback(self) -> str | None:
+        """The release that serves again when this one does not become healthy."""
+        known = self.deployed
+        return known.verified if known.verified != self.bundle.release else known.release

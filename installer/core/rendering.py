@@ -11,6 +11,7 @@ import json
 import posixpath
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import jinja2
@@ -82,10 +83,11 @@ def render(plan: Plan, templates: Templates) -> Bundle:
 
 def _render_config(plan: Plan, name: str, templates: Templates) -> dict[str, BundleFile]:
     """A service's own configuration, and what other services add to it."""
-    folder = plan.manifest(name).folder
+    manifest = plan.manifest(name)
     files = _render_folder(plan, name, "config/", name, templates)
-    for giver in plan.services:
-        given = _render_folder(plan, giver, f"to/{folder}/", name, templates)
+    takers = [manifest.folder, *([manifest.stands_in_for] if manifest.stands_in_for else ())]
+    for giver, taker in product(plan.services, takers):
+        given = _render_folder(plan, giver, f"to/{taker}/", name, templates)
         if twice := sorted(given.keys() & files.keys()):
             raise _template_error(giver, f"{twice[0]} is given to {name}, which has it already")
         files |= given

@@ -1,6 +1,6 @@
 """The report of a run: what was done, what was found, and a hash over all evidence.
 
-It exists as data; `output` gives it its JSON and Markdown forms, with the same content.
+It exists as data; `output` gives it its JSON, Markdown and HTML forms, with the same content.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
-from installer.core.errors import ExitCode, Problem
+from pydantic import TypeAdapter
+
+from installer.core.errors import ExitCode, IntegrityError, Problem, Remedy
 from installer.core.events import CheckResult, Outcome
 
 REPORT_VERSION = 1
@@ -99,11 +102,44 @@ def to_document(report: Report) -> dict[str, Any]:
     }
 
 
+def parse_document(document: Mapping[str, Any], path: str) -> Report:
+    """The report that `to_document` gave, after its hash was compared.
+
+    Raises:
+        IntegrityError: it was altered, or is no report.
+    """
+    if document.get("evidence") != hash_evidence(document):
+        raise IntegrityError(_altered(path))
+    content = {key: document[key] for key in document if key not in ("v", "class", "exit_status")}
+    try:
+        content["exit_code"] = ExitCode(document["exit_status"])
+        report = _reader().validate_python(content)
+    except (KeyError, ValueError) as error:
+        raise IntegrityError(_altered(path)) from error
+    if hash_evidence(to_document(report)) != document["evidence"]:
+        raise IntegrityError(_altered(path))
+    return report
+
+
 def hash_evidence(document: Mapping[str, Any]) -> str:
     """SHA-256 over everything but the hash itself; one changed byte is found."""
     content = {key: value for key, value in document.items() if key != "evidence"}
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+@cache
+def _reader() -> TypeAdapter[Report]:
+    return TypeAdapter(Report)
+
+
+def _altered(path: str) -> Problem:
+    return Problem(
+        "report.altered",
+        f"{path} is not as it was written: its content and its hash differ",
+        Remedy("move it away and verify again", ("devplat-install checklist run",)),
+        where=path,
+    )
 
 
 def _shallow(report: Report) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from installer.core.buckets import BucketPlace
 from installer.core.kernel import KernelSetting
+from installer.core.workspace_engines import WorkspaceNeeds
 
 ENGINE_MINIMUM = (24, 0)
 """Oldest engine whose behaviour the bundle relies on."""
@@ -51,6 +53,11 @@ class Requirements:
         resolvers: Name servers, address:port, that are asked directly too.
         acme_host: Host of the ACME directory; empty when none issues for the names.
         acme_challenge: The challenge that it is to use.
+        buckets: Buckets of an external S3 service, with a key for each.
+        vantage: Where outside the firewall ports are tried from; empty when nowhere.
+        workspaces: What is asked of workspace hosts, where there are any.
+        database: `host/port` of a database outside; empty when there is none.
+        replaced: Services of the platform whose place something outside takes.
         waivers: Problem code → reason; only the codes of `checks.WAIVABLE` can be waived.
     """
 
@@ -84,6 +91,11 @@ class Requirements:
     resolvers: tuple[str, ...] = ()
     acme_host: str = ""
     acme_challenge: str = ""
+    buckets: tuple[BucketPlace, ...] = ()
+    vantage: str = ""
+    workspaces: WorkspaceNeeds | None = None
+    database: str = ""
+    replaced: tuple[str, ...] = ()
     waivers: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -14,7 +14,7 @@ from installer.core.errors import ConflictError, Problem, Remedy, UsageError
 from installer.core.fields import nearest, visible
 from installer.core.manifest import DatabaseAction, SecretDeclaration
 from installer.core.plan import Plan
-from installer.core.secrets import named_secrets
+from installer.core.secrets import ISSUED, named_secrets
 from installer.core.selection import CERTIFICATE_FILES, EDGE, certificate_files
 
 NEXT = ".next"
@@ -43,7 +43,7 @@ def choose_secrets(plan: Plan, names: Iterable[str]) -> Choice:
     """
     named = tuple(dict.fromkeys(names))
     known = tuple(spec.name for spec in plan.secrets)
-    refusals = {n: r for n in known if (r := declaration_of(plan, n).rotation.refuse)}
+    refusals = {n: r for n in known if (r := _refusal_of(declaration_of(plan, n)))}
     if not named:
         return Choice(tuple(name for name in known if name not in refusals), refusals)
     edge = {name: remedy for name in named if (remedy := _renewal_of(plan, name))}
@@ -59,6 +59,12 @@ def declaration_of(plan: Plan, name: str) -> SecretDeclaration:
     """What a manifest says of a secret of the plan."""
     manifests = plan.catalog.services.values()
     return next(d for m in manifests for d in m.secrets if d.name == name)
+
+
+def _refusal_of(secret: SecretDeclaration) -> str | None:
+    if secret.kind in ISSUED:
+        return "it is issued with an end, and an apply that finds it near that makes the next"
+    return secret.rotation.refuse
 
 
 def databases_of(plan: Plan, names: Iterable[str]) -> tuple[DatabaseAction, ...]:

@@ -70,19 +70,32 @@ class SecretKind(StrEnum):
     BASE64URL32 = "base64url32"  # 43 characters, 32 random bytes, no padding
     SK_TOKEN = "sk-token"  # "sk-" and 48 letters and digits
     PEM = "pem"  # a private key and its certificate; issued, never made by `make_secret`
+    CERTIFICATE = "certificate"  # the same, of a server inside the platform; renewed in time
+    ROOTS = "roots"  # what certificates of that kind are verified by; public
+
+
+ISSUED = frozenset({SecretKind.CERTIFICATE, SecretKind.ROOTS})
+"""Kinds that come from the authority of the platform's own servers and are renewed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SecretSpec:
     """A secret that has to exist: its name in the store, its kind, and why.
 
-    `answer` is the answer path that refers to its value, where one does; else it is made.
+    `answer` is the answer path that refers to its value, where one does; else it is made. `hosts`
+    are the names that a certificate is for.
     """
 
     name: str
     kind: SecretKind
     purpose: str
     answer: str | None = None
+    hosts: tuple[str, ...] = ()
+
+
+def certificate_hosts(service: str, kind: SecretKind) -> tuple[str, ...]:
+    """Names that a secret of this kind is for: the service's, and those of its own loopback."""
+    return (service, "localhost", "127.0.0.1") if kind is SecretKind.CERTIFICATE else ()
 
 
 _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -7,13 +7,14 @@ the edge, and a `per consumer` service becomes one service for each consumer of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from installer.core.answers_choices import ACME_CA_FILE, ACME_MAC_FILE, TlsAcme
 from installer.core.catalog import Catalog
-from installer.core.errors import AnswersError, Problem, Remedy
+from installer.core.database import direct_clients, read_access
 from installer.core.manifest import Connection, Rotation, SecretDeclaration, ServiceManifest
+from installer.core.manifest_parts import Condition
 from installer.core.networks import edge_of
 from installer.core.secretrefs import SecretRef, SecretSource
 from installer.core.secrets import named_secrets
@@ -35,23 +36,23 @@ def select_services(answers: Answers, catalog: Catalog) -> Catalog:
     """The manifests of what is installed, by name.
 
     Raises:
-        AnswersError: an answer that is in order asks for what no service of this release can do.
+        StackError: a manifest names something that is not known of the database.
     """
-    _refuse_external_database(answers)
     chosen = {
-        name: _with_egress(_with_image(manifest, answers), answers)
+        name: _with_flows(_with_image(manifest, answers), answers)
         for name, manifest in catalog.services.items()
         if _is_wanted(manifest, answers)
     }
     chosen = _with_gifts(chosen)
     chosen = _with_secrets(chosen, answers)
+    chosen = _with_database(chosen, answers)
     edge = edge_of(chosen.values())
     if edge is not None:
         chosen[edge] = _with_certificate(chosen[edge], answers)
         chosen = {name: _with_roots(manifest, answers) for name, manifest in chosen.items()}
     for agent in [manifest for manifest in chosen.values() if manifest.agent]:
         del chosen[agent.name]
-        for consumer in [m for m in chosen.values() if m.secret_files and not m.consumer]:
+        for consumer in [m for m in chosen.values() if _is_consumer(m)]:
             made = _agent_for(agent, consumer)
             chosen[made.name] = made
             chosen[consumer.name] = consumer.model_copy(
@@ -74,25 +75,8 @@ def certificate_files(answers: Answers) -> tuple[str, ...]:
     return CERTIFICATE_FILES
 
 
-def _refuse_external_database(answers: Answers) -> None:
-    """No service takes its address from `database` yet; to leave it unused would be worse."""
-    if answers.database.mode == "external":
-        raise AnswersError(
-            Problem(
-                "database.external_unsupported",
-                "the services of this release use the bundled database only; a database of your own"
-                " would be left unused",
-                Remedy(
-                    "write database.mode: bundled; a managed database needs a later release, or an"
-                    " installation on Kubernetes"
-                ),
-                where="database.mode",
-            )
-        )
-
-
 def _is_wanted(manifest: ServiceManifest, answers: Answers) -> bool:
-    if manifest.when and not manifest.when.holds(answers.at(manifest.when.answer)):
+    if manifest.when and not manifest.when.holds_among(answers.at):
         return False
     return not manifest.section or bool(answers.options_of(manifest.section)["enabled"])
 
@@ -104,11 +88,26 @@ def _with_image(manifest: ServiceManifest, answers: Answers) -> ServiceManifest:
     return manifest.model_copy(update={"image": image}) if image else manifest
 
 
-def _with_egress(manifest: ServiceManifest, answers: Answers) -> ServiceManifest:
-    conditions = manifest.egress_conditions
-    if not conditions or any(c.holds(answers.at(c.answer)) for c in conditions):
-        return manifest
-    return manifest.model_copy(update={"egress": None})
+def _with_flows(manifest: ServiceManifest, answers: Answers) -> ServiceManifest:
+    connects = tuple(c for c in manifest.connects if not c.when or _holds((c.when,), answers))
+    egress = manifest.egress if _holds(manifest.egress_conditions, answers) else None
+    ingress = tuple(i for i in manifest.ingress if not i.when or _holds((i.when,), answers))
+    checks = tuple(c for c in manifest.checks if not c.when or _holds((c.when,), answers))
+    told = [note.text for note in manifest.notes_when if _holds((note.when,), answers)]
+    return manifest.model_copy(
+        update={
+            "connects": connects,
+            "egress": egress,
+            "ingress": ingress,
+            "checks": checks,
+            "notes": (*told, *manifest.notes),
+        }
+    )
+
+
+def _holds(conditions: Sequence[Condition], answers: Answers) -> bool:
+    """Whether one of them does, or there is none."""
+    return not conditions or any(c.holds_among(answers.at) for c in conditions)
 
 
 def _with_gifts(chosen: Mapping[str, ServiceManifest]) -> dict[str, ServiceManifest]:
@@ -137,7 +136,7 @@ def _with_secrets(
 ) -> dict[str, ServiceManifest]:
     """Each manifest without what the answers leave out; given secrets are not rotated by us."""
     secrets = [secret for manifest in chosen.values() for secret in manifest.secrets]
-    absent = {s.name for s in secrets if s.otherwise == "omit" and not is_given(s, answers)}
+    absent = {secret.name for secret in secrets if _is_absent(secret, answers)}
     return {
         name: manifest.model_copy(
             update={
@@ -157,15 +156,34 @@ def _with_secrets(
     }
 
 
+def _is_absent(secret: SecretDeclaration, answers: Answers) -> bool:
+    if not _holds(secret.conditions, answers):
+        return True
+    return secret.otherwise == "omit" and not is_given(secret, answers)
+
+
 def is_given(secret: SecretDeclaration, answers: Answers) -> bool:
-    """Whether the answers refer to the value of a secret."""
+    """Whether the answers refer to the value of a secret, or name the file with it."""
     value = answers.at(secret.answer) if secret.answer else None
-    return isinstance(value, SecretRef) and value.source is not SecretSource.GENERATE
+    if isinstance(value, SecretRef):
+        return value.source is not SecretSource.GENERATE
+    return bool(value)
 
 
 def _as_given(secret: SecretDeclaration) -> SecretDeclaration:
     why = f"its value comes from {secret.answer}; change it there and run the installer again"
     return secret.model_copy(update={"rotation": Rotation(refuse=why)})
+
+
+def _with_database(
+    chosen: Mapping[str, ServiceManifest], answers: Answers
+) -> dict[str, ServiceManifest]:
+    """Each manifest with the way to the database that these answers choose."""
+    server = next((manifest for manifest in chosen.values() if manifest.database), None)
+    access = read_access(answers, chosen.values())
+    if server is None or access is None:
+        return dict(chosen)
+    return {name: direct_clients(manifest, server, access) for name, manifest in chosen.items()}
 
 
 def _with_certificate(edge: ServiceManifest, answers: Answers) -> ServiceManifest:
@@ -193,6 +211,10 @@ def _with_roots(client: ServiceManifest, answers: Answers) -> ServiceManifest:
     name = ACME_CA_FILE if isinstance(tls, TlsAcme) else ROOTS
     files = {**client.secret_files, ROOTS_FILE: f"${{{EDGE}{name}}}"}
     return client.model_copy(update={"secret_files": files})
+
+
+def _is_consumer(manifest: ServiceManifest) -> bool:
+    return bool(manifest.secret_files or manifest.login) and not manifest.consumer
 
 
 def _agent_for(agent: ServiceManifest, consumer: ServiceManifest) -> ServiceManifest:

@@ -88,7 +88,10 @@ class SizingRequest:
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """The result. `workspaces_on_host` counts those that the host carries beside the platform."""
+    """The result. `workspaces_on_host` counts those that the host carries beside the platform.
+
+    `workspace_hosts` is what other hosts must have together, where these carry them.
+    """
 
     users: int
     workspaces: int
@@ -97,6 +100,7 @@ class Sizing:
     host: HostRequirements
     scale: ScaleOut
     warnings: tuple[Problem, ...] = ()
+    workspace_hosts: HostRequirements | None = None
 
 
 def make_sizing(
@@ -122,6 +126,9 @@ def make_sizing(
         services=services,
         host=_host(services.values(), table, request, users, on_host),
         scale=scale_out(table, users, workspaces, request.workspace),
+        workspace_hosts=(
+            None if request.workspaces_on_host else _host((), table, request, users, workspaces)
+        ),
     )
     return replace(sizing, warnings=tuple(_warn(sizing, table, request)))
 

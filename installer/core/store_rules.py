@@ -94,12 +94,12 @@ def boots_alone(plan: Plan) -> bool:
 
 
 def secrets_of(plan: Plan) -> Mapping[str, tuple[str, ...]]:
-    """Consumer of secrets → the names that its files are made of, sorted; in start order."""
-    files = {name: plan.manifest(name).secret_files for name in plan.services}
+    """Who has a login of its own → the names that its files are made of, sorted; in start order."""
+    manifests = {name: plan.manifest(name) for name in plan.services}
     return {
-        name: tuple(sorted(frozenset().union(*map(named_secrets, texts.values()))))
-        for name, texts in files.items()
-        if texts
+        name: tuple(sorted(frozenset().union(*map(named_secrets, m.secret_files.values()))))
+        for name, m in manifests.items()
+        if m.secret_files or m.login
     }
 
 
@@ -108,11 +108,15 @@ def make_store_rules(plan: Plan) -> StoreRules:
     deployment = plan.deployment
     mount, prefix = str(plan.answers.at("vault.mount")), store_prefix(plan.answers)
     own = installer_role(deployment)
-    policies = {own: _installer_policy(deployment, mount, prefix)}
+    sign_in = plan.server.server.sign_in if plan.server and plan.server.server else None
+    method = sign_in.method if sign_in else None
+    policies = {own: _installer_policy(deployment, mount, prefix, method)}
     roles = {own: RoleRules(own, TOKEN_PERIOD_S, secret_id_uses=0, secret_id_ttl_s=0)}
     for consumer, names in secrets_of(plan).items():
         role = consumer_role(deployment, consumer)
-        policies[role] = _consumer_policy(mount, prefix, names)
+        login = plan.manifest(consumer).login
+        rights = [(r.path, r.capabilities) for r in login.rights] if login else []
+        policies[role] = _consumer_policy(mount, prefix, names, rights)
         roles[role] = RoleRules(
             role, TOKEN_PERIOD_S, secret_id_uses=1, secret_id_ttl_s=SECRET_ID_TTL_S
         )
@@ -140,13 +144,21 @@ def external_policy(mount: str, prefix: str) -> str:
     return _text((*_kv_rules(mount, prefix), *_OWN_TOKEN))
 
 
+def make_policy(rights: Iterable[tuple[str, tuple[str, ...]]]) -> str:
+    """HCL that allows these capabilities on these paths."""
+    return _text(rights)
+
+
 def reading_policy(paths: Iterable[str]) -> str:
     """HCL that lets these paths be read."""
     return _text((path, ("read",)) for path in paths)
 
 
-def _consumer_policy(mount: str, prefix: str, names: tuple[str, ...]) -> str:
-    rules = [(f"{mount}/data/{prefix}/{name}", ("read",)) for name in names]
+def _consumer_policy(
+    mount: str, prefix: str, names: tuple[str, ...], rights: Iterable[_Rule] = ()
+) -> str:
+    rules: list[_Rule] = [(f"{mount}/data/{prefix}/{name}", ("read",)) for name in names]
+    rules += rights
     # a server refuses an empty policy
     return _text(rules) if rules else "# its files hold no secret\n"
 
@@ -166,7 +178,7 @@ def _boot_policy(deployment: str, consumers: Iterable[str]) -> str:
     return "\n".join([*texts, _text([("auth/token/revoke-self", ("update",))])])
 
 
-def _installer_policy(deployment: str, mount: str, prefix: str) -> str:
+def _installer_policy(deployment: str, mount: str, prefix: str, sign_in: str | None) -> str:
     roles, policies = f"auth/approle/role/{deployment}-*", f"sys/policies/acl/{deployment}-*"
     return _text(
         (
@@ -177,6 +189,7 @@ def _installer_policy(deployment: str, mount: str, prefix: str) -> str:
             ("sys/storage/raft/snapshot", ("read",)),
             ("sys/audit", ("read", "sudo")),
             ("sys/mounts", ("read",)),
+            *(_sign_in_rules(sign_in) if sign_in else ()),
             *_OWN_TOKEN,
         )
     )
@@ -188,6 +201,15 @@ _OWN_TOKEN: tuple[_Rule, ...] = (
     ("auth/token/renew-self", ("update",)),
     ("auth/token/revoke-self", ("update",)),
 )
+
+
+def _sign_in_rules(method: str) -> Iterator[_Rule]:
+    """The one login method of people is made, and taken away again; no other one is."""
+    yield "sys/auth", ("read",)
+    yield f"sys/auth/{method}", ("create", "read", "update", "delete", "sudo")
+    yield f"sys/auth/{method}/tune", ("read", "update", "sudo")
+    yield f"auth/{method}/config", ("create", "read", "update")
+    yield f"auth/{method}/role/*", ("create", "read", "update", "delete", "list")
 
 
 def _kv_rules(mount: str, prefix: str) -> Iterator[_Rule]:

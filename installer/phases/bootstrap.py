@@ -14,6 +14,15 @@ from installer.core.manifest import DatabaseAction, ExecAction
 from installer.core.plan import Plan
 from installer.core.scram import parse_scram_verifier
 from installer.core.secrets import Secret, expand, scram_verifier
+from installer.phases.external_database import (
+    drop_outside_logins,
+    is_outside_login,
+    let_reader_in,
+    make_outside_database,
+    make_outside_login,
+    reach_steps,
+)
+from installer.phases.statements import create_role, identifier, text
 from installer.phases.steps import Step, no_effect
 from installer.ports import Completed, Engine, Entropy, Project
 
@@ -28,10 +37,14 @@ def database_steps(
         for action in plan.manifest(name).bootstrap
         if isinstance(action, DatabaseAction) and action.provider in plan.services
     }
+    # whoever reads everything is let into what has been made by then
+    ordered = sorted(actions.values(), key=lambda action: action.everything)
     return [
-        _database_step(engine, project, action, secrets[action.secret], entropy)
-        # whoever reads everything is let into what has been made by then
-        for action in sorted(actions.values(), key=lambda action: action.everything)
+        *reach_steps(engine, project, ordered, [login_of(a, secrets[a.secret]) for a in ordered]),
+        *(
+            _database_step(engine, project, action, secrets[action.secret], entropy)
+            for action in ordered
+        ),
     ]
 
 
@@ -61,15 +74,18 @@ def make_login(
     """
     login = login_of(action, secret)
     verifier = scram_verifier(secret, entropy(16))
+    if action.outside:
+        make_outside_login(engine, project, action, login, verifier)
+        return
     rights = "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
     sql = (
         "BEGIN;\n"
-        f"{_create_role(action.role)}{_create_role(login)}"
-        f"ALTER ROLE {_identifier(action.role)} WITH NOLOGIN {rights} PASSWORD NULL;\n"
-        f"ALTER ROLE {_identifier(login)} WITH LOGIN INHERIT {rights} PASSWORD '{verifier}';\n"
-        f"GRANT {_identifier(action.role)} TO {_identifier(login)};\n"
+        f"{create_role(action.role)}{create_role(login)}"
+        f"ALTER ROLE {identifier(action.role)} WITH NOLOGIN {rights} PASSWORD NULL;\n"
+        f"ALTER ROLE {identifier(login)} WITH LOGIN INHERIT {rights} PASSWORD '{verifier}';\n"
+        f"GRANT {identifier(action.role)} TO {identifier(login)};\n"
         f"{_grant_memberships(action)}"
-        f"ALTER ROLE {_identifier(login)} SET role TO {_text(action.role)};\n"
+        f"ALTER ROLE {identifier(login)} SET role TO {text(action.role)};\n"
         "COMMIT;\n"
     )
     _run_sql(engine, project, action, sql, what=f"login to the database {action.database}")
@@ -85,18 +101,22 @@ def drop_other_logins(
     Raises:
         DeployError: the database server refuses.
     """
-    kept = ", ".join(sorted(_text(login_of(action, secret)) for secret in keep))
+    if action.outside:
+        keep_logins = [login_of(action, secret) for secret in keep]
+        drop_outside_logins(engine, project, action, keep_logins)
+        return
+    kept = ", ".join(sorted(text(login_of(action, secret)) for secret in keep))
     others = (
         "FROM pg_roles AS login WHERE NOT login.rolsuper"
-        f" AND pg_has_role(login.oid, {_text(action.role)}, 'MEMBER')"
-        f" AND login.rolname ~ {_text(f'^{action.role}_[0-9a-f]{{8}}$')}"
+        f" AND pg_has_role(login.oid, {text(action.role)}, 'MEMBER')"
+        f" AND login.rolname ~ {text(f'^{action.role}_[0-9a-f]{{8}}$')}"
         f" AND login.rolname <> ALL (ARRAY[{kept}]::text[])"
     )
 
     def each(statement: str) -> str:
         """Run for every one of them; `%1$I` is its name, `%2$I` the owner's."""
         return (
-            f"SELECT format({_text(statement)}, login.rolname, {_text(action.role)}) {others}\n"
+            f"SELECT format({text(statement)}, login.rolname, {text(action.role)}) {others}\n"
             "\\gexec\n"
         )
 
@@ -123,9 +143,11 @@ def _database_step(
     engine: Engine, project: Project, action: DatabaseAction, secret: Secret, entropy: Entropy
 ) -> Step:
     """PostgreSQL: an owner that cannot log in, a login, a database that lets nobody else in."""
+    if action.outside:
+        return _outside_step(engine, project, action, secret, entropy)
     if action.everything:
         return _reader_step(engine, project, action, secret, entropy)
-    database, owner = _identifier(action.database), _identifier(action.role)
+    database, owner = identifier(action.database), identifier(action.role)
     creation = f"CREATE DATABASE {database} OWNER {owner} TEMPLATE template0 ENCODING 'UTF8'"
 
     def is_there() -> bool:
@@ -137,8 +159,8 @@ def _database_step(
     def make() -> Run[None]:
         make_login(engine, project, action, secret, entropy)
         sql = (
-            f"SELECT {_text(creation)} WHERE NOT EXISTS"
-            f" (SELECT FROM pg_database WHERE datname = {_text(action.database)})\n\\gexec\n"
+            f"SELECT {text(creation)} WHERE NOT EXISTS"
+            f" (SELECT FROM pg_database WHERE datname = {text(action.database)})\n\\gexec\n"
             f"ALTER DATABASE {database} OWNER TO {owner};\n"
             f"REVOKE ALL ON DATABASE {database} FROM PUBLIC;\n"
         )
@@ -154,11 +176,34 @@ def _database_step(
     )
 
 
+def _outside_step(
+    engine: Engine, project: Project, action: DatabaseAction, secret: Secret, entropy: Entropy
+) -> Step:
+    """The same on a server that is no part of the platform, by what the login itself can do."""
+
+    def is_there() -> bool:
+        return is_outside_login(engine, project, action, login_of(action, secret), secret)
+
+    def make() -> Run[None]:
+        make_login(engine, project, action, secret, entropy)
+        if action.everything:
+            let_reader_in(engine, project, action)
+        else:
+            make_outside_database(engine, project, action)
+        return no_effect()
+
+    name = f"reader.{action.role}" if action.everything else f"database.{action.database}"
+    title = f"create the database {action.database} and its login, outside"
+    if action.everything:
+        title = "make the login that reads every database of ours"
+    return Step(f"bootstrap.{name}", title, is_there, make, is_there)
+
+
 def _reader_step(
     engine: Engine, project: Project, action: DatabaseAction, secret: Secret, entropy: Entropy
 ) -> Step:
     """PostgreSQL: a login that reads every database and writes none."""
-    role = _text(action.role)
+    role = text(action.role)
     shut_out = (
         "FROM pg_database WHERE datallowconn AND NOT datistemplate"
         f" AND NOT has_database_privilege({role}, oid, 'CONNECT')"
@@ -169,7 +214,7 @@ def _reader_step(
         member = (
             "SELECT login.rolpassword FROM pg_authid AS login, pg_authid AS reader"
             " WHERE login.rolcanlogin AND NOT reader.rolcanlogin"
-            f" AND login.rolname = {_text(login_of(action, secret))} AND reader.rolname = {role}"
+            f" AND login.rolname = {text(login_of(action, secret))} AND reader.rolname = {role}"
             " AND pg_has_role(login.oid, reader.oid, 'MEMBER')"
             " AND pg_has_role(reader.oid, 'pg_read_all_data', 'MEMBER');\n"
         )
@@ -182,7 +227,7 @@ def _reader_step(
     def make() -> Run[None]:
         make_login(engine, project, action, secret, entropy)
         sql = (
-            f"GRANT pg_read_all_data TO {_identifier(action.role)};\n"
+            f"GRANT pg_read_all_data TO {identifier(action.role)};\n"
             f"SELECT format('GRANT CONNECT ON DATABASE %I TO %I', datname, {role}) {shut_out}"
             "\n\\gexec\n"
         )
@@ -204,33 +249,26 @@ def _describe_login(action: DatabaseAction, secret: Secret) -> str:
         "SELECT login.rolpassword,"
         " NOT owner.rolcanlogin AND owner.rolpassword IS NULL,"
         " login.rolcanlogin AND NOT login.rolsuper AND pg_has_role(login.oid, owner.oid, 'MEMBER'),"
-        f" coalesce({_text('role=' + action.role)} = ANY (setting.setconfig), false),"
+        f" coalesce({text('role=' + action.role)} = ANY (setting.setconfig), false),"
         f" base.datdba = owner.oid{_has_memberships(action)}"
         " FROM pg_authid AS owner CROSS JOIN pg_authid AS login CROSS JOIN pg_database AS base"
         " LEFT JOIN pg_db_role_setting AS setting"
         " ON setting.setrole = login.oid AND setting.setdatabase = 0"
-        f" WHERE owner.rolname = {_text(action.role)}"
-        f" AND login.rolname = {_text(login_of(action, secret))}"
-        f" AND base.datname = {_text(action.database)};\n"
+        f" WHERE owner.rolname = {text(action.role)}"
+        f" AND login.rolname = {text(login_of(action, secret))}"
+        f" AND base.datname = {text(action.database)};\n"
     )
 
 
 def _grant_memberships(action: DatabaseAction) -> str:
     return "".join(
-        f"GRANT {_identifier(name)} TO {_identifier(action.role)};\n" for name in action.member_of
+        f"GRANT {identifier(name)} TO {identifier(action.role)};\n" for name in action.member_of
     )
 
 
 def _has_memberships(action: DatabaseAction) -> str:
     return "".join(
-        f" AND pg_has_role(owner.oid, {_text(name)}, 'USAGE')" for name in action.member_of
-    )
-
-
-def _create_role(name: str) -> str:
-    return (
-        f"SELECT {_text(f'CREATE ROLE {_identifier(name)} NOLOGIN')} WHERE NOT EXISTS"
-        f" (SELECT FROM pg_roles WHERE rolname = {_text(name)})\n\\gexec\n"
+        f" AND pg_has_role(owner.oid, {text(name)}, 'USAGE')" for name in action.member_of
     )
 
 
@@ -283,16 +321,6 @@ def _matches(verifier: str, secret: Secret) -> bool:
         return False
     iterations, salt = parsed
     return scram_verifier(secret, base64.b64decode(salt), iterations) == verifier
-
-
-def _identifier(name: str) -> str:
-    """Quoted for SQL; names come from manifests and are plain words all the same."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    """A text for SQL, in quotes."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def _refused(service: str, what: str, done: Completed) -> Problem:

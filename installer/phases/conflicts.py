@@ -9,6 +9,7 @@ from installer.core.errors import ConflictError, Problem, Remedy
 from installer.core.layout import Layout
 from installer.core.plan import Plan
 from installer.core.proposal import Proposal
+from installer.core.secrets import ISSUED
 
 
 def refuse_new_secrets_over_old_data(
@@ -30,7 +31,8 @@ def refuse_new_secrets_over_old_data(
             marker
             for marker in deployed.markers
             for secret in plan.manifest(marker.split("/", 1)[0]).secrets
-            if secret.name not in known
+            # a certificate that is lost is issued anew, and no data depends on it
+            if secret.name not in known and secret.kind not in ISSUED
         }
     )
     if lost:

@@ -7,10 +7,18 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from installer.core.deployed import Deployed
-from installer.core.events import Run
+from installer.core.errors import Problem, Remedy
+from installer.core.events import CheckResult, Outcome, Run
 from installer.core.layout import Layout
 from installer.core.plan import Plan
-from installer.core.secrets import Secret, SecretKind, SecretSpec, expand, make_secret
+from installer.core.secrets import (
+    ISSUED,
+    Secret,
+    SecretKind,
+    SecretSpec,
+    expand,
+    make_secret,
+)
 from installer.core.selection import CERTIFICATE_FILES, EDGE, ROOTS
 from installer.phases.launch import active_project
 from installer.phases.reloading import pending_names
@@ -26,31 +34,67 @@ MOUNT = "/run/secrets"
 def ensure_step(plan: Plan, ports: Ports) -> Step:
     """Every secret of the plan has a value in the store, made once; the edge's certificate too.
 
-    Those that the answers refer to have the value that they refer to now.
+    Those that the answers refer to have the value that they refer to now; certificates of the
+    platform's own servers are renewed in time.
     """
     wanted = {spec.name for spec in plan.secrets}
 
     def are_there() -> bool:
         tls = ports.certificates.current(plan.public_names)
-        there = wanted <= ports.secrets.names() and not changed_answers(plan, ports)
+        there = wanted <= ports.secrets.names() and not changed_secrets(plan, ports)
         return there and (tls is not None or not _needs_certificate(plan))
 
     def make() -> Run[None]:
         for spec in plan.secrets:
-            if spec.answer is None:
+            if spec.answer is None and not is_issued(spec, ports):
                 ports.secrets.ensure(spec, partial(make_secret, spec.kind, ports.entropy))
-        for spec in changed_answers(plan, ports):
-            ports.secrets.replace(spec, ports.given[spec.name])
+        for spec in changed_secrets(plan, ports):
+            ports.secrets.replace(spec, _new_value(spec, ports))
         ports.certificates.ensure(plan.public_names)
         return no_effect()
 
     return Step("secrets.ensure", "make secrets", are_there, make, are_there)
 
 
-def changed_answers(plan: Plan, ports: Ports) -> list[SecretSpec]:
-    """The secrets whose answers refer to another value than the store has."""
+def changed_secrets(plan: Plan, ports: Ports) -> list[SecretSpec]:
+    """Secrets that are to have another value than the store has.
+
+    Their answers refer to another one, or they are issued and due.
+    """
     given = [spec for spec in plan.secrets if spec.answer]
-    return [spec for spec in given if ports.secrets.get(spec.name) != ports.given[spec.name]]
+    due = ports.services.due() if ports.services else ()
+    return [
+        *(spec for spec in given if ports.secrets.get(spec.name) != ports.given[spec.name]),
+        *due,
+    ]
+
+
+def is_issued(spec: SecretSpec, ports: Ports) -> bool:
+    """Whether a value comes from the authority of the platform's own servers."""
+    return ports.services is not None and spec.kind in ISSUED and spec.answer is None
+
+
+def judge_services(plan: Plan, ports: Ports) -> CheckResult | None:
+    """Whether the certificates of the platform's own servers are good for a while."""
+    if ports.services is None or not any(is_issued(spec, ports) for spec in plan.secrets):
+        return None
+    title = "the certificates between the services are not due for renewal"
+    due = ", ".join(spec.name for spec in ports.services.due())
+    if not due:
+        return CheckResult("tls.services", title, Outcome.PASS)
+    problem = Problem(
+        "tls.services_due",
+        f"due for renewal: {due}",
+        Remedy("have them renewed; their services are restarted", ("devplat-install apply --yes",)),
+        where=plan.deployment,
+    )
+    return CheckResult("tls.services", title, Outcome.WARN, plan.deployment, problem=problem)
+
+
+def _new_value(spec: SecretSpec, ports: Ports) -> Secret:
+    if ports.services is not None and is_issued(spec, ports):
+        return ports.services.issue(spec)
+    return ports.given[spec.name]
 
 
 def edge_step(plan: Plan, ports: Ports) -> Step:
@@ -149,7 +193,7 @@ def is_delivered(plan: Plan, deployed: Deployed, ports: Ports, known: Collection
     edge = edge_secrets(plan, ports.certificates)
     if not {spec.name for spec in plan.secrets} <= set(known) or not _is_complete(plan, edge):
         return False
-    if changed_answers(plan, ports) or pending_names(plan, ports.secrets):
+    if changed_secrets(plan, ports) or pending_names(plan, ports.secrets):
         return False
     if plan.agents:
         return all(ports.secrets.get(name) == value for name, value in edge.items())

@@ -44,7 +44,7 @@ if timeout 10 docker info >/dev/null 2>&1; then answers=yes; else answers=no; fi
 if [ -n "$before" ] && [ "$before" = "$(pid)" ]; then how=same; fi
 echo "${{how:-none}} $answers"
 """
-_RELOAD = "if [ -d /run/systemd/system ]; then systemctl reload docker.service || :; fi"
+RELOAD = "if [ -d /run/systemd/system ]; then systemctl reload docker.service || :; fi"
 """Takes over what can be changed while it runs: live-restore is among it."""
 _LOOK = (
     "echo \"$(docker ps -q | wc -l) $(docker info --format '{{.LiveRestoreEnabled}}' 2>/dev/null)\""
@@ -61,17 +61,18 @@ def daemon_step(
     path = (paths or HostPaths()).daemon_json
 
     def is_set() -> bool:
-        current = _read(host, path)[1]
+        current = read_config(host, path)[1]
         return merge_config(current, changes) == current
 
     def change() -> Run[None]:
-        before, current = _read(host, path)
+        before, current = read_config(host, path)
         merged = merge_config(current, changes)
         old = {c.key: current.get(c.key) for c in changes}
-        facts = {"path": path, "existed": before is not None, "before": old}
+        new = {c.key: merged[c.key] for c in changes}
+        facts = {"path": path, "existed": before is not None, "before": old, "after": new}
         record_change(host, layout, "daemon", facts)
         _keep(host, layout, before)
-        _write(host, path, format_config(merged).encode())
+        write_config(host, path, format_config(merged).encode())
         yield StepProgress(DAEMON, 1, 2, "written; the engine accepts it")
         yield from _restart(host, path, before)
 
@@ -79,7 +80,7 @@ def daemon_step(
     return Step(DAEMON, f"set {text} in {path}", is_set, change, is_set)
 
 
-def _read(host: Host, path: str) -> tuple[bytes | None, dict[str, Any]]:
+def read_config(host: Host, path: str) -> tuple[bytes | None, dict[str, Any]]:
     """The file and what it says.
 
     Raises:
@@ -110,7 +111,7 @@ def _keep(host: Host, layout: Layout, before: bytes | None) -> None:
     run_root(host, script, stdin=(before,))
 
 
-def _write(host: Host, path: str, data: bytes) -> None:
+def write_config(host: Host, path: str, data: bytes) -> None:
     """Tried by the engine's own program before it takes the place of the old one.
 
     Raises:
@@ -136,7 +137,7 @@ def _restart(host: Host, path: str, before: bytes | None) -> Run[None]:
     """Restart the engine if no container is stopped by that; go back if it does not come back."""
     running, _, live = run_root(host, _LOOK).text.strip().partition(" ")
     if running != "0" and live != "true":
-        run_root(host, _RELOAD)
+        run_root(host, RELOAD)
         yield CheckFinished(DAEMON, _pending(f"{running} containers run, and live-restore is off"))
         return
     how, answers = _restart_engine(host)

@@ -44,14 +44,16 @@ def record_change(host: Host, layout: Layout, kind: str, facts: Mapping[str, Any
         host: The target.
         layout: Says where.
         kind: One of `host.apply`.
-        facts: `path`, and `before`: a mapping from what is changed to its value, None for none.
+        facts: `path`, and `before`: a mapping from what is changed to its value, None for none;
+            `after`, the same with the values that we set, tells later whose the present value is.
     """
     path = record_path(layout)
     content = read_file(host, path)
     known: dict[str, Any] = json.loads(content) if content else {"version": 1}
     first = known.get(kind, {})
     before = {**facts["before"], **first.get("before", {})}
-    known[kind] = {**facts, **first, "before": before}
+    after = {**first.get("after", {}), **facts.get("after", {})}
+    known[kind] = {**facts, **first, "before": before, "after": after}
     run_root(host, f"umask 022\nmkdir -p {quote(layout.state)}")
     replace_file(host, path, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
 
@@ -88,7 +90,8 @@ def sysctl_step(
     def write() -> Run[None]:
         text, values = wanted()
         before: dict[str, Any] = {name: value for name, value in values.items() if name in text}
-        record_change(host, layout, "sysctl", {"path": path, "before": before})
+        after = {s.name: s.value for s in needed if s.name in before}
+        record_change(host, layout, "sysctl", {"path": path, "before": before, "after": after})
         run_root(host, f"mkdir -p {quote(at.sysctl_dir)}")
         replace_file(host, path, text.encode(), mode="0644")
         # a file of somebody else may be at fault; what counts is what is read back

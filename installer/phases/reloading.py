@@ -1,4 +1,4 @@
-"""Consumers of a secret whose answer refers to a new value: they are restarted with it.
+"""Consumers of a secret that has a new value by an answer, or by renewal: they are restarted.
 
 Which secrets that is about is noted in the store before a value is replaced, and until every
 consumer is healthy again: a run that is killed anywhere in between is continued by the next one.

@@ -11,10 +11,11 @@ import json
 import posixpath
 from dataclasses import dataclass
 
-from installer.core.drills import plan_trials
-from installer.core.errors import ConflictError, Problem, Remedy
-from installer.core.events import Run
+from installer.core.drills import Trial, plan_trials
+from installer.core.errors import ConflictError, Problem, Remedy, UsageError
+from installer.core.events import CheckFinished, CheckResult, Outcome, Run
 from installer.core.layout import Layout
+from installer.core.plan import Plan
 from installer.phases.backups import Manifest
 from installer.phases.drill import Drill, clear_drill, restore_beside
 from installer.phases.launch import WAIT_S
@@ -60,7 +61,10 @@ def beside_step(work: Drill, manifest: Manifest, part: str | None) -> Step:
     moves = plan_moves(work, manifest, part)
 
     def restore() -> Run[None]:
-        yield from restore_beside(work, manifest, part)
+        trials = yield from restore_beside(work, manifest, part)
+        for trial in trials:
+            if place := _by_hand(trial):
+                yield CheckFinished("restore.beside", _left_to_people(trial.part, place))
         for _ in work.backups.engine.down(work.project):
             pass
 
@@ -73,6 +77,36 @@ def beside_step(work: Drill, manifest: Manifest, part: str | None) -> Step:
 
     title = "restore beside the deployment and compare"
     return Step("restore.beside", title, lambda: False, restore, are_ready, remove)
+
+
+def refuse_by_hand(plan: Plan, part: str | None) -> None:
+    """Nothing would take the place of anything.
+
+    Raises:
+        UsageError: the only part that was asked for is put in its place by people.
+    """
+    for trial in plan_trials(plan, (part,) if part else ()):
+        if place := _by_hand(trial):
+            raise UsageError(
+                Problem(
+                    "restore.by_hand",
+                    f"{trial.part} is never put in its place by the installer; nothing was changed",
+                    Remedy(
+                        f"try it beside, then follow {place}",
+                        (f"devplat-install restore --into drill --part {trial.part}",),
+                    ),
+                    where=trial.restorer.name,
+                )
+            )
+
+
+def _by_hand(trial: Trial) -> str | None:
+    return trial.restorer.drill.by_hand if trial.restorer.drill else None
+
+
+def _left_to_people(part: str, place: str) -> CheckResult:
+    title = f"{part} was compared, and stays as it is here: people put it in its place"
+    return CheckResult("restore.by_hand", title, Outcome.WARN, where=part, found=f"see {place}")
 
 
 def stop_step(work: Drill) -> Step:

@@ -15,6 +15,9 @@ from installer.core.errors import InstallError, Problem, Remedy
 from installer.core.events import CheckFinished, CheckResult, Event, Outcome, Run
 from installer.core.plan import Plan, Route
 from installer.core.secrets import Secret, expand
+from installer.phases.verify_files import check_files
+from installer.phases.verify_outside import OutsideAudit, check_exposure
+from installer.phases.verify_reach import ReachAudit, judge_seen, look_around
 from installer.phases.verify_tls import Sights, check_sights, judge_hsts, observe_names
 from installer.ports import Container, EngineInfo, HttpRequest, HttpResponse, Ports, Project
 
@@ -39,6 +42,10 @@ class Subject:
     """Of what the services cannot show."""
     sights: Sights = field(default_factory=Sights)
     """What was seen of TLS, filled in at the start."""
+    reach: ReachAudit | None = None
+    """What is tried from inside the containers."""
+    outside: OutsideAudit | None = None
+    """What is tried from the bastion and the vantage point."""
 
 
 def verify(subject: Subject, ports: Ports) -> Run[tuple[CheckResult, ...]]:
@@ -52,6 +59,8 @@ def verify(subject: Subject, ports: Ports) -> Run[tuple[CheckResult, ...]]:
         iter(subject.findings),
         _check_containers(subject, containers),
         _audit_containers(subject, containers, ports),
+        check_files(plan, ports.host),
+        _check_network(subject, containers, ports),
         _check_edge(subject, ports),
         check_sights(plan, sights, ports.clock.now()),
         _check_services(subject, ports),
@@ -100,6 +109,19 @@ def _audit_containers(
     info = ports.engine.info()
     for _, container in sorted(containers.items()):
         yield from subject.audit(container, info, subject.secrets)
+
+
+def _check_network(
+    subject: Subject, containers: Mapping[str, Container], ports: Ports
+) -> Iterator[CheckResult]:
+    """Who reaches whom inside, and what is open to others."""
+    seen = None
+    if subject.reach is not None:
+        seen = look_around(subject.reach.script, ports.host, subject.project.name)
+        yield from judge_seen(subject.reach, seen)
+    if subject.outside is not None:
+        looked = None if isinstance(seen, str) else seen
+        yield from check_exposure(subject.outside, looked, containers, ports.views, ports.resolver)
 
 
 def _check_edge(subject: Subject, ports: Ports) -> Iterator[CheckResult]:

@@ -18,8 +18,6 @@ ELSEWHERE = {
     "SE-06": "there is no screen yet; it comes with the wizard",
     "SE-23": "best effort in a managed language: values live as long as the process, whose memory"
     " nobody else reads (SE-10); DESIGN.md says so",
-    "TL-17": "the database is on a network of its own with its clients, in clear text; an external"
-    " one comes with database.mode",
     "BK-09": "deleting is refused by the bucket, not by us; the note of the service says what"
     " to set",
     "BK-11": "needs a platform under load; a load test of its own",
@@ -32,15 +30,15 @@ PARTLY = {
     " comes with identity",
     "SE-19": "the log is kept from filling and the server refuses without one; the alert before"
     " that comes with monitoring",
-    "SE-26": "snapshots of the secret server; backups of everything else come with the backup job",
+    "SE-26": "that the shares open a snapshot is tried on a real server only; the stand-in takes"
+    " none back",
     "TL-05": "the stand-in's TLS library cannot offer the group; only the real edge shows it",
     "TL-14": "stapling is switched on; no authority with a responder is here to show it",
     "TL-20": "the test authority issues for minutes, since days cannot pass in a test; alerts on"
     " age come with monitoring",
     "TL-24": "needs a Traefik and sslyze on this machine, each named by a variable",
     "TL-26": "the edge hands cookies on as they are; what services set is tested with them",
-    "BK-01": "the secret server's snapshot stays with the installer's run directory (0012);"
-    " dashboards changed by hand and answers are kept elsewhere",
+    "BK-01": "dashboards changed by hand and answers are kept elsewhere",
     "BK-02": "order and vanished files; continuous writing to a whole platform is not tried",
     "BK-07": "the passphrase's custody is a warning of the answers",
     "BK-13": "rows, samples of files, fsck of repositories; a login of a test user is not tried",

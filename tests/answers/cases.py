@@ -49,7 +49,12 @@ STORES: dict[str, dict[str, Any]] = {
     "external": {"vault": EXTERNAL},
 }
 """What the valid answers say besides, by the store they choose."""
-_DATABASE = {"mode": "external", "url": "postgres://coder@db/coder?sslmode=verify-full"}
+_DATABASE = {
+    "mode": "external",
+    "url": "postgres://coder@db/coder?sslmode=verify-full",
+    "password": "env:DATABASE_PASSWORD",
+    "ca_file": "certs/database.pem",
+}
 OF_EVERY_SERVER = ("vault.token", "vault.mount", "vault.prefix")
 """Fields that a bundled server has as well as an external one."""
 AROUND: dict[str, dict[str, Any]] = {
@@ -75,6 +80,7 @@ AROUND: dict[str, dict[str, Any]] = {
     },
     "database.url": {"database": _DATABASE},
     "database.password": {"database": _DATABASE},
+    "database.ca_file": {"database": _DATABASE},
     "sizing.concurrent_workspaces": {"sizing": {"users": 50}},
     "vault.key_shares": STORES["bundled"],
     "vault.key_threshold": {

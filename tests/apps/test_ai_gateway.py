@@ -74,11 +74,28 @@ def test_bedrock_takes_keys_by_reference_or_the_role_of_the_instance(make_bundle
 
 
 def test_a_key_that_is_not_given_leaves_no_secret_and_no_file(make_bundle):
-    plan, _ = make_bundle()
+    alone = {"redis": {"enabled": False}}
+    plan, _ = make_bundle(**alone)
     assert set(plan.manifest("ai-gateway").secret_files) == {"LITELLM_MASTER_KEY"}
-    plan, _ = make_bundle(ai_gateway=GATEWAY)
+    plan, _ = make_bundle(ai_gateway=GATEWAY, **alone)
     files = set(plan.manifest("ai-gateway").secret_files)
     assert files == {"LITELLM_MASTER_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"}
+    plan, _ = make_bundle()
+    more = set(plan.manifest("ai-gateway").secret_files) - {"LITELLM_MASTER_KEY"}
+    assert more == {"GATEWAY_REDIS_PASSWORD", "redis_ca.pem"}
+
+
+def test_rate_limits_are_counted_in_valkey_where_there_is_one(make_bundle):
+    """SA-36; the server is verified by its authority and name."""
+    for enabled in (True, False):
+        plan, bundle = make_bundle(redis={"enabled": enabled})
+        config = yaml.safe_load(bundle.files["ai-gateway/config.yaml"].data)
+        settings = config["general_settings"].get("coordination_redis")
+        assert ("ai-gateway-to-redis" in plan.subnets) is (settings is not None) is enabled
+        assert "cache" not in config["litellm_settings"]
+        if settings:
+            assert settings["ssl"] is settings["ssl_check_hostname"] is True
+            assert settings["ssl_cert_reqs"] == "required"
 
 
 def test_the_gateway_has_no_way_to_the_database(make_bundle):
@@ -110,7 +127,7 @@ def test_the_stand_in_refuses_an_authority_that_is_not_there(make_bundle, tmp_pa
 
 
 def write(make_bundle: Any, folder: Path, **more: Any) -> Path:
-    _, bundle = make_bundle(ai_gateway={**GATEWAY, **more})
+    _, bundle = make_bundle(ai_gateway={**GATEWAY, **more}, redis={"enabled": False})
     for name in ("config.yaml", "teams.json", "devplat_teams.py"):
         (folder / name).write_bytes(bundle.files[f"ai-gateway/{name}"].data)
     return folder

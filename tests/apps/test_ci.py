@@ -174,8 +174,17 @@ def cluster() -> Iterator[dict[str, str]]:
             " skip_secondary_authorization boolean NOT NULL DEFAULT false, redirect_uris text,"
             " created_unix bigint, updated_unix bigint)"
         )
-        subprocess.run(["createdb", "gitea"], env=environment, check=True)
-        subprocess.run(["psql", "-q", "-d", "gitea", "-c", table], env=environment, check=True)
+        # as the installer makes them: an owner, and a login that acts as the owner
+        sql = (
+            "CREATE ROLE gitea; CREATE ROLE gitea_0 LOGIN IN ROLE gitea;"
+            "ALTER ROLE gitea_0 SET role TO gitea"
+        )
+        for argv in (
+            ["psql", "-q", "-d", "postgres", "-c", sql],
+            ["createdb", "-O", "gitea", "gitea"],
+            ["psql", "-q", "-U", "gitea_0", "-d", "gitea", "-c", table],
+        ):
+            subprocess.run(argv, env=environment, check=True)
         yield environment
     finally:
         subprocess.run(["pg_ctl", "-D", data, "-m", "immediate", "stop"], **as_postgres)
@@ -184,7 +193,8 @@ def cluster() -> Iterator[dict[str, str]]:
 
 def register(environment: dict[str, str], script: Path, secret: str, *words: str) -> int:
     done = subprocess.run(
-        ["sh", script, *words], input=f"0123abcd\n{secret}\n", env=environment, text=True,
+        ["sh", script, *words], input=f"gitea_0\nno password\n0123abcd\n{secret}\n", text=True,
+        env={**environment, "DATABASE_HOST": environment["PGHOST"]},
         check=False, capture_output=True,
     )  # fmt: skip
     return done.returncode

@@ -78,7 +78,8 @@ def test_the_first_owner_is_made_once_whatever_the_password_has_in_it(bench):
     assert bench.run("owner.sh", "check").returncode != 0
     made = bench.run("owner.sh")
     assert (made.returncode, made.stderr) == (0, "")
-    assert bench.users.login("admin@company.com", PASSWORD)
+    assert bench.users.login("coder-emergency@company.com", PASSWORD)
+    assert not bench.users.login("admin@company.com", PASSWORD), "free for single sign-on"
     assert bench.run("owner.sh", "check").returncode == 0
     again = bench.run("owner.sh")
     assert again.returncode == 1

@@ -84,7 +84,7 @@ def test_an_item_names_its_section_of_the_guide():
     [
         (
             {"database": {"mode": "external", "url": "postgres://a@db.company.com:5432/a?sslmode=verify-full"}},
-            "database.external_unsupported",
+            "database.ca_missing",
         ),
         ({"workspaces": {"image": "codercom/enterprise-base:ubuntu"}}, "workspaces.image"),
         ({"ai_gateway": {"provider": "anthropic"}}, "ai.key_missing"),
@@ -94,7 +94,7 @@ def test_an_item_names_its_section_of_the_guide():
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_refused_and_not_passed_over(make_bundle, answers, code):
-    """A database of one's own is not ignored in silence."""
+    """A database of one's own is verified, or not used."""
     with pytest.raises(AnswersError) as refusal:
         make_bundle(**answers)
     assert code in [problem.code for problem in refusal.value.problems]

@@ -25,6 +25,7 @@ from installer.adapters.filestore import create_store, open_store
 from installer.adapters.internal_store import InternalStore
 from installer.adapters.issuers import PrivateAuthority
 from installer.adapters.local import LocalHost
+from installer.adapters.service_authority import ServiceAuthority
 from installer.adapters.snapshot_files import SnapshotFiles
 from installer.adapters.vault_server import VaultServer
 from installer.adapters.vault_session import VaultSession
@@ -186,6 +187,9 @@ def set_up(rehearsal: Rehearsal, **changed: Any) -> Stage:
         http=None,  # type: ignore[arg-type]
         clock=clock,
         entropy=os.urandom,
+        services=ServiceAuthority(
+            store, job.plan.secrets, deployment="devplat", now=clock.now, entropy=os.urandom
+        ),
     )
     server = Server(
         plan=job.plan,

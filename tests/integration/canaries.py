@@ -37,7 +37,16 @@ BASE: Mapping[str, Any] = {
     "admin.email": "ops@company.com",
 }
 Beside = Mapping[str, Mapping[str, Any]]
+BUCKETS = {"storage.buckets": {"gitea": "company-git", "drone": "company-builds"}}
 BESIDE: Beside = {
+    "storage.access_keys": {
+        **BUCKETS,
+        "storage.secret_keys": {"gitea": "env:CANARY", "drone": "env:CANARY"},
+    },
+    "storage.secret_keys": {
+        **BUCKETS,
+        "storage.access_keys": {"gitea": "env:CANARY", "drone": "env:CANARY"},
+    },
     "registry.password": {"registry.username": "robot$ci"},
     "tls.acme.credentials": {"tls.acme.dns_provider": "route53"},
     "tls.acme.eab_hmac": {"tls.acme.dns_provider": "route53", "tls.acme.eab_kid": "kid-1"},
@@ -67,13 +76,15 @@ BESIDE: Beside = {
 """What the rules of the answers ask for beside a field; the only part that knows fields by name."""
 EVERYWHERE = ""
 """Stands for every field among what is beside fields."""
-REFUSED = ("database", "external")
-"""An alternative that no release takes yet; `tests/apps` shows that it is refused."""
 BASE64URL = ("tls.acme.eab_hmac",)
 """Fields whose value is judged again where it is used, as base64url."""
 LISTED = "CANARY_NAME"
 """Key of a field that is a mapping of references."""
-KEYS: Mapping[str, tuple[str, ...]] = {"identity.client_secrets": ("coder", "gitea", "grafana")}
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "identity.client_secrets": ("coder", "gitea", "grafana"),
+    "storage.access_keys": ("gitea", "drone"),
+    "storage.secret_keys": ("gitea", "drone"),
+}
 """The keys of such a field where not every name will do."""
 
 
@@ -154,14 +165,19 @@ def make_canary(field: SecretField) -> Canary:
     word = word.replace(".", "") if field.path in BASE64URL else word
     forms = {
         word: (word,),
-        f"postgres://coder:{word}@127.0.0.1:1/coder?sslmode=verify-full": (word,),
         f"eyJhbGciOiJub25lIn0.{word[4:]}.c2lnbmF0dXJl": (word[4:],),
         b64encode(digest.digest() + b"!").decode(): (),
+        **{_as_pem(what, digest.digest()): () for what in ("CERTIFICATE", "PRIVATE KEY")},
     }
     for form, parts in forms.items():
         if not check_secret_value(field.where, Secret(form)):
             return Canary(form, tuple(dict.fromkeys((form, *parts))))
     raise AssertionError(f"no form of a canary is acceptable for {field.path}")
+
+
+def _as_pem(what: str, data: bytes) -> str:
+    """Looks like one to whoever does not read it."""
+    return f"-----BEGIN {what}-----\n{b64encode(data).decode()}\n-----END {what}-----"
 
 
 @dataclass(frozen=True)
@@ -230,8 +246,8 @@ def _example(info: FieldInfo) -> Any:
 
 
 def planted_fields(model: type[Section]) -> list[SecretField]:
-    """Every field but those of an alternative that is refused before anything of it is read."""
-    return [field for field in secret_fields(model) if REFUSED not in field.modes]
+    """Every field, in every alternative of its section."""
+    return list(secret_fields(model))
 
 
 def plan_plantings(model: type[Section], catalog: Catalog, beside: Beside) -> tuple[Planting, ...]:

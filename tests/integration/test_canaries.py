@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import Field, create_model
 
 from installer import cli, secret_reader
+from installer.adapters.private_authority import make_private_ca
 from installer.adapters.secret_sources import resolve_secret
 from installer.core.answers import answers_model
 from installer.core.answers_fields import OptionalSecret, Section, about
@@ -126,6 +127,8 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str
     pair = issue("company.com", hosts=names, begin=now - day, end=now + 90 * day)
     key = Ed25519PrivateKey.generate()
     plain = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    ca = make_private_ca("company", ["company.com"], now, os.urandom)
+    authority = ca.certificate.public_bytes(Encoding.PEM)
     images = [image for s in load_stacks().catalog.services.values() for image in s.images]
     lock = ImageLock(dict.fromkeys(lock_keys(images), f"sha256:{'0' * 64}"))
     return {
@@ -133,6 +136,9 @@ def beside(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Mapping[str
             "ssh.key_file": write("id_plain", plain),
             "images.lock_file": write("images.lock.yaml", format_lock(lock).encode()),
         },
+        "database.password": {"database.ca_file": write("database.pem", authority)},
+        "workspaces.certificate": {"workspaces.ca_file": write("engines.pem", authority)},
+        "workspaces.key": {"workspaces.ca_file": write("engines.pem", authority)},
         "ssh.passphrase": {
             "ssh.key_file": write("id", encrypted(key, PrivateFormat.OpenSSH, "ssh.passphrase")),
         },

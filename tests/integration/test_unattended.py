@@ -13,6 +13,7 @@ import pytest
 
 from installer.core.redaction import find_secrets
 from installer.core.secrets import Secret
+from tests.integration import way_back
 from tests.integration.operator import PASSPHRASE, make_operator
 
 pytestmark = pytest.mark.engine
@@ -131,6 +132,56 @@ def connect(host, service, address, port):
     return host.ssh(script).strip()
 
 
+def test_every_container_was_probed_from_inside(operator, installed, module_host):
+    """SM-04 and the rows of the catalogue, on the real engine: nothing open that must not be."""
+    checks = {check["id"]: check for check in operator.reports()[-1]["checks"]}
+    probed = {i.rpartition(".")[2] for i in checks if i.startswith("segmentation.reach.")}
+    services = set(
+        module_host.ssh("docker ps --format '{{.Label \"com.docker.compose.service\"}}'").split()
+    )
+    assert probed == services | {"ipv6", "host"}
+    # listeners of health checks, and the metadata service where these tests run in a cloud
+    tolerated = ("reaches ports that nobody declared", "reaches the credentials of the cloud")
+    for name in services:
+        check = checks[f"segmentation.reach.{name}"]
+        assert check["outcome"] == "pass" or check["found"].startswith(tolerated), check
+    assert "SD-39" in checks["segmentation.reach.traefik"]["found"]
+    assert "postgres:5432" in checks["segmentation.reach.gitea"]["found"]
+    assert checks["host.published"]["outcome"] == "pass"
+    assert "443" in checks["ports.bastion"]["found"]
+
+
+def test_a_wrong_network_a_published_port_and_the_hosts_network_are_found(
+    operator, installed, module_host
+):
+    """SM-01, SM-02: each names who it is about; without them everything passes again."""
+    run = "docker run -d --rm --entrypoint sleep --label com.docker.compose.project=trial"
+    image = "$(docker inspect -f '{{.Image}}' trial-traefik-1)"
+    module_host.ssh(
+        "docker network connect trial_gitea-to-postgres trial-traefik-1;"
+        f"{run} --label com.docker.compose.service=loud -p 15432:5432 --name loud {image} 300;"
+        f"{run} --label com.docker.compose.service=near --network host --name near {image} 300"
+    )
+    try:
+        done = operator.run("verify")
+    finally:
+        module_host.ssh(
+            "docker rm -f loud near; docker network disconnect trial_gitea-to-postgres trial-traefik-1"
+        )
+    assert done.returncode == 16
+    failed = {
+        check["id"]: check["found"]
+        for check in operator.reports()[-1]["checks"]
+        if check["outcome"] == "fail" and not check["id"].startswith("HD-")
+    }
+    assert {"segmentation.reach.traefik", "segmentation.reach.near", "host.published"} <= set(
+        failed
+    )
+    assert "postgres:5432 (SD-39" in failed["segmentation.reach.traefik"]
+    assert "loud 5432/tcp" in failed["host.published"]
+    assert operator.run("verify").returncode == 0
+
+
 def test_a_second_run_changes_nothing_and_says_so(operator, installed, module_host):
     before = state_of(module_host)
     done = operator.install()
@@ -237,6 +288,23 @@ def test_verification_finds_a_stopped_service(operator, installed, module_host):
     assert operator.run("verify").returncode == 0
 
 
+def test_the_checklist_is_measured_stated_and_checked(operator, installed, tmp_path):
+    """CK-04, AU-01 and AU-03 by what runs; the evidence pack of it is whole."""
+    done = operator.run("checklist", "run", "CK-04", "CK-35", "AU-01", "AU-03")
+    assert done.returncode == 0, done.stdout + done.stderr
+    attest = ("checklist", "attest", "CK-18", "--by", "Ada", "--note", "rota in the wiki")
+    assert operator.run(*attest).returncode == 0
+    shown = operator.run("checklist", "show")
+    assert shown.returncode == 16, shown.stderr
+    assert "attested          CK-18" in shown.stdout
+    assert operator.run("report", "--output", str(tmp_path)).returncode == 16
+    checked = operator.run("report", "check", str(tmp_path))
+    assert (checked.returncode, checked.stdout.count("intact")) == (0, 3)
+    page = tmp_path / "evidence.html"
+    page.write_bytes(page.read_bytes().replace(b"gitea", b"gitee", 1))
+    assert operator.run("report", "check", str(tmp_path)).returncode == 19
+
+
 def test_another_machine_without_the_store_cannot_make_new_secrets(
     operator, installed, module_host, testbed, tmp_path
 ):
@@ -255,3 +323,22 @@ def test_a_wrong_passphrase_is_told_and_nothing_is_contacted(operator, installed
         del operator.environment["DEVPLAT_STORE_PASSPHRASE"]
     assert done.returncode == 12, done.stderr
     assert "passphrase" in done.stderr
+
+
+def test_the_release_before_is_gone_back_to(operator, installed, module_host):
+    """F-085."""
+    way_back.go_back(operator, module_host)
+
+
+def test_a_support_bundle_of_a_whole_platform_has_no_secret(operator, installed, module_host):
+    """SE-05."""
+    secrets = {**read_secrets(module_host), "passphrase": Secret(PASSPHRASE)}
+    secrets |= {name: Secret(value) for name, value in CANARIES.items()}
+    way_back.help_is_asked_for(operator, module_host, secrets)
+
+
+def test_uninstalled_and_installed_again_the_data_works_with_the_same_secrets(
+    operator, installed, module_host
+):
+    """Invariants 3, 4."""
+    way_back.leave_and_return(operator, module_host)

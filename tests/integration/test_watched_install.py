@@ -150,6 +150,9 @@ def test_a_default_is_refused(watched, module_host, service, command):
     assert said in ("400", "401", "403"), said
 
 
+VERIFIED = "--tls --cacert /run/secrets/redis_ca.pem"
+
+
 def test_databases_take_no_default_password(watched, module_host):
     """SE-14: the superuser is not let in over the network at all; the cache asks for a login."""
     for password in ("postgres", "admin", "changeme", ""):
@@ -162,7 +165,7 @@ def test_databases_take_no_default_password(watched, module_host):
         )  # fmt: skip
         assert done.returncode != 0 and "FATAL" in done.stderr, done.stderr
     for login in ("", "-a default ", "--user default --pass '' "):
-        said = module_host.ssh(f"docker exec trial-redis-1 valkey-cli {login}ping 2>&1")
+        said = module_host.ssh(f"docker exec trial-redis-1 valkey-cli {VERIFIED} {login}ping 2>&1")
         assert "PONG" not in said and ("NOAUTH" in said or "WRONGPASS" in said), said
 
 

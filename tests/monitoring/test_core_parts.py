@@ -24,8 +24,13 @@ def test_a_text_is_added_to_the_end_of_a_secret_file_that_is_there() -> None:
     own = load().services["redis"].secret_files["users.acl"]
     given = plan.manifest("redis").secret_files["users.acl"]
     assert given.startswith(own)
-    assert given.removeprefix(own).startswith("user metrics on >${redis-exporter-password} ")
-    alone = make_plan_for(load(), more={**OFF, "monitoring": {"enabled": False}})
+    added = given.removeprefix(own).splitlines()
+    assert [line.split()[:4] for line in added] == [
+        ["user", "gateway", "on", ">${ai-gateway-redis-password}"],
+        ["user", "metrics", "on", ">${redis-exporter-password}"],
+    ]
+    off = {name: {"enabled": False} for name in ("monitoring", "ai_gateway")}
+    alone = make_plan_for(load(), more={**OFF, **off})
     assert alone.manifest("redis").secret_files["users.acl"] == own
 
 

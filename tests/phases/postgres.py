@@ -11,10 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from installer.adapters.issued import serialise_issued
+from installer.adapters.private_authority import issue_certificate, make_private_ca
 from installer.ports import Completed
 from tests.stacks.builders import make
 
@@ -47,6 +50,18 @@ def render_access_rules() -> str:
     return make("everything")[1].files["postgres/pg_hba.conf"].data.decode()
 
 
+def make_certificate(folder: Path) -> str:
+    """A certificate for loopback, for the server's account; the settings that name it."""
+    now = datetime.now(UTC)
+    authority = make_private_ca("cluster", ["localhost", "127.0.0.1"], now, os.urandom)
+    issued = issue_certificate(authority, ["localhost", "127.0.0.1"], now, os.urandom)
+    file, owner = folder / "tls.pem", pwd.getpwnam(ACCOUNT)
+    file.write_text(serialise_issued(issued).reveal())
+    file.chmod(0o400)
+    os.chown(file, owner.pw_uid, owner.pw_gid)
+    return f"-c ssl=on -c ssl_cert_file={file} -c ssl_key_file={file}"
+
+
 @dataclass
 class Cluster:
     """One server. `exec` is the engine's: the provider's programs run as its account."""
@@ -66,6 +81,7 @@ class Cluster:
         self._run(str(self.programs / "initdb"), "-D", str(data), "--auth-host=scram-sha-256")
         (data / "pg_hba.conf").write_text(render_access_rules())
         settings = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        settings += f" {make_certificate(self.folder)}"  # the rules let nobody in without TLS
         log = str(self.folder / "log")
         self._run(
             str(self.programs / "pg_ctl"), "-D", str(data), "-o", settings, "-l", log, "-w", "start"
@@ -129,6 +145,8 @@ class Cluster:
             "PGHOST": str(self.folder),
             "PGPORT": str(self.port),
             "LC_ALL": "C",
+            "DATABASE_HOST": "127.0.0.1",
+            "DATABASE_MAINTENANCE": "postgres",
             **more,
         }
 

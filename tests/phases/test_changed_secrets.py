@@ -59,8 +59,8 @@ def apply(world: Platform, given: dict[str, str]) -> list[Event]:
     """The steps of an apply that secrets pass through, in its order."""
     current = {name: f"first-{name}" for name in (SHARED, REFUSED)}
     values = {name: Secret(value) for name, value in {**current, **given}.items()}
-    ports = cast(Any, SimpleNamespace(secrets=world.store, given=values))
-    changed = deliver.changed_answers(world.plan, ports)
+    ports = cast(Any, SimpleNamespace(secrets=world.store, given=values, services=None))
+    changed = deliver.changed_secrets(world.plan, ports)
     steps: list[Step] = []
     if names := reloading.replaced_names(world.store, changed):
         steps.append(reloading.note_step(world.store, names))

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from installer import pipeline
+from installer import pipeline, verification
 from installer.core.errors import ExitCode, Problem, Remedy
 from installer.core.events import CheckResult, Outcome
 from installer.core.redaction import Redactor
@@ -38,7 +38,7 @@ def test_without_the_filter_the_test_would_find_it():
 
 def test_a_failed_check_without_a_problem_of_its_own_still_gives_one():
     """Otherwise a failed audit would not fail the run."""
-    problem = pipeline._problem_of(CheckResult("HD-99", "t", Outcome.FAIL, "x", "a", "b"))
+    problem = verification.problem_of(CheckResult("HD-99", "t", Outcome.FAIL, "x", "a", "b"))
     assert problem.where == "x"
     assert "HD-99" in problem.summary
     assert problem.remedy.summary

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from installer.core.buckets import BucketPlace, BucketSight, Reach
 from installer.core.dns_message import CaaRecord
 from installer.core.errors import InstallError
 from installer.core.facts import (
@@ -31,7 +32,9 @@ from installer.core.facts import (
 )
 from installer.core.facts_host import EngineConfig, Firewall, Updates, Upkeep
 from installer.core.kernel import KernelSetting
+from installer.core.outside import Came, Knock, Rehearsal
 from installer.core.requirements import Requirements
+from installer.core.workspace_engines import EngineSight, WorkspaceNeeds, read_engine_info
 from installer.ports import Command, Completed, Ports
 
 GIB = 1024**3
@@ -97,6 +100,7 @@ def sound_network(**changes: Any) -> HostNetwork:
         routes=(RouteFacts("192.0.2.0/24", "eth0"), RouteFacts("172.17.0.0/16", "docker0")),
         listeners=(Listener("*", 22, "sshd (pid 1)"),),
         name_servers=("192.0.2.53",),
+        database="S",
     )
     return replace(network, **changes)
 
@@ -150,6 +154,57 @@ def sound_dns() -> Dns:
     return Dns(bastion=everywhere, host=everywhere, container=found, issuers=issuers)
 
 
+def sound_rehearsal(**changes: Any) -> Rehearsal:
+    """The published ports, reached from outside, with our own listener behind them."""
+    knocks = tuple(Knock(HOST_ADDRESS, port, Came.OPEN, "n0nce") for port in (80, 443))
+    return replace(Rehearsal("probe@outside.test", knocks, "n0nce"), **changes)
+
+
+WORKSPACE_HOST = "tcp://ws1.company.com:2376"
+WORKSPACE_INFO = {
+    "ServerVersion": "28.5.2",
+    "OSType": "linux",
+    "Architecture": "x86_64",
+    "NCPU": 16,
+    "MemTotal": 64 * GIB,
+    "Driver": "btrfs",
+    "DriverStatus": [["Data Space Available", "900GB"]],
+    "SecurityOptions": ["name=seccomp,profile=builtin", "name=userns"],
+    "LiveRestoreEnabled": True,
+    "MemoryLimit": True,
+}
+WORKSPACE_NEEDS = WorkspaceNeeds(
+    (WORKSPACE_HOST,), ("ca", "certificate", "key"), "amd64", 16, 60_000, 500
+)
+
+
+def sound_sight(*, of_host: Mapping[str, Any] | None = None, **changes: Any) -> EngineSight:
+    """The engine of a workspace host that meets `WORKSPACE_NEEDS`."""
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+    sight = EngineSight(
+        WORKSPACE_HOST,
+        at,
+        api="1.51",
+        tls="TLSv1.3",
+        certificate_until=at + timedelta(days=90),
+        client_until=at + timedelta(days=90),
+        host=replace(read_engine_info(WORKSPACE_INFO), **(of_host or {})),
+    )
+    return replace(sight, **changes)
+
+
+BUCKET = BucketPlace(
+    consumer="gitea",
+    bucket="company-git",
+    host="s3.company.com",
+    path="/company-git",
+    region="eu-west-1",
+    ca_file=None,
+    access_key="gitea-storage-key",
+    secret_key="gitea-storage-secret",
+)
+
+
 def sound_facts(**changes: Any) -> HostFacts:
     """A host that meets every requirement of `sound_needs` and every hardening rule."""
     facts = HostFacts(
@@ -174,6 +229,9 @@ def sound_facts(**changes: Any) -> HostFacts:
         installation=Installation(),
         dns=sound_dns(),
         upkeep=sound_upkeep(),
+        rehearsal=sound_rehearsal(),
+        workspaces=(sound_sight(),),
+        buckets={BUCKET.consumer: BucketSight(Reach.ANSWERED, 200)},
     )
     return replace(facts, **changes)
 
@@ -190,6 +248,7 @@ def sound_needs(**changes: Any) -> Requirements:
         disk_gib_images=15,
         service_memory_mib={"app": 4096},
         ports=(80, 443),
+        database="db.company.com/5432",
         address=HOST_ADDRESS,
         pool="172.30.0.0/16",
         names=NAMES,
@@ -201,6 +260,8 @@ def sound_needs(**changes: Any) -> Requirements:
         sysctls=SYSCTLS,
         acme_host="acme-v02.api.letsencrypt.org",
         acme_challenge="dns-01",
+        workspaces=WORKSPACE_NEEDS,
+        buckets=(BUCKET,),
     )
     return replace(needs, **changes)
 

@@ -18,6 +18,7 @@ from tests.preflight.builders import (
     sound_engine,
     sound_facts,
     sound_network,
+    sound_rehearsal,
 )
 
 
@@ -36,6 +37,10 @@ def engine(**changes):
 
 def network(**changes):
     return {"network": sound_network(**changes)}
+
+
+def outside(*knocks, **changes):
+    return {"rehearsal": sound_rehearsal(knocks=knocks, **changes)}
 
 
 def dns(*, host=None, bastion=None, container=None):

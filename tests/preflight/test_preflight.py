@@ -45,6 +45,7 @@ def needs(**changes):
         "disk_gib_data": 1,
         "disk_gib_images": 1,
         "service_memory_mib": {},
+        "buckets": (),
     }
     return sound_needs(**{**sound, **changes})
 
@@ -113,6 +114,7 @@ def test_the_probe_is_told_what_to_look_at(recorded):
         "image b:2",
         "sysctl fs.inotify.max_user_instances",
         "sysctl vm.overcommit_memory",
+        "database db.company.com/5432",
         "container-dns yes",
         "end",
     ]

@@ -11,13 +11,26 @@ import pytest
 from installer.core.checks import CLASSES, RULES, WAIVABLE, judge_host, judge_rule
 from installer.core.events import Outcome
 from tests.preflight.builders import sound_facts, sound_needs
+from tests.preflight.rows_buckets import ROWS as BUCKET_ROWS
+from tests.preflight.rows_database import ROWS as DATABASE_ROWS
 from tests.preflight.rows_hardening import ROWS as HARDENING_ROWS
 from tests.preflight.rows_machine import ROWS as MACHINE_ROWS
 from tests.preflight.rows_network import ROWS as NETWORK_ROWS
+from tests.preflight.rows_outside import ROWS as OUTSIDE_ROWS
 from tests.preflight.rows_upkeep import ROWS as UPKEEP_ROWS
+from tests.preflight.rows_workspaces import ROWS as WORKSPACE_ROWS
 
 RULE_BY_ID = {rule.id: rule for rule in RULES}
-ROWS = [*MACHINE_ROWS, *NETWORK_ROWS, *HARDENING_ROWS, *UPKEEP_ROWS]
+ROWS = [
+    *MACHINE_ROWS,
+    *NETWORK_ROWS,
+    *DATABASE_ROWS,
+    *OUTSIDE_ROWS,
+    *HARDENING_ROWS,
+    *UPKEEP_ROWS,
+    *WORKSPACE_ROWS,
+    *BUCKET_ROWS,
+]
 """Rule, case, what differs in the facts, what differs in the requirements, what the rule says."""
 
 

@@ -18,7 +18,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from installer.core.redaction import MARK, Redactor, find_secrets
-from installer.core.secrets import Secret, SecretKind, make_secret
+from installer.core.secrets import ISSUED, Secret, SecretKind, make_secret
 
 CANARY = make_secret(SecretKind.PASSWORD, random.Random("canary").randbytes).reveal()
 TYPED = 'pa$$word <&> "it\'s" \\ /é-16ch'
@@ -85,7 +85,7 @@ def test_se_28_clean_data_is_not_flagged() -> None:
     secrets = {
         f"{kind}-{i}": make_secret(kind, source.randbytes)
         for kind in SecretKind
-        if kind is not SecretKind.PEM
+        if kind not in {SecretKind.PEM, *ISSUED}
         for i in range(10)
     }
     secrets["short"] = Secret("abc")

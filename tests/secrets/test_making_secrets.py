@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from installer.core.errors import InternalError, StackError
 from installer.core.secrets import (
+    ISSUED,
     Secret,
     SecretKind,
     expand,
@@ -29,7 +30,7 @@ from installer.core.secrets import (
     scram_verifier,
 )
 
-MADE = [kind for kind in SecretKind if kind is not SecretKind.PEM]
+MADE = [kind for kind in SecretKind if kind not in {SecretKind.PEM, *ISSUED}]
 ALNUM = string.ascii_letters + string.digits
 FORMS = {
     SecretKind.PASSWORD: (r"[A-Za-z0-9]{40}", 40, ALNUM),
@@ -125,9 +126,10 @@ def test_a_broken_random_source_is_an_internal_error(source: object) -> None:
     assert caught.value.problems[0].code == "secret.entropy"
 
 
-def test_a_kind_that_is_issued_is_not_made() -> None:
+@pytest.mark.parametrize("kind", [SecretKind.PEM, *ISSUED])
+def test_a_kind_that_is_issued_is_not_made(kind: SecretKind) -> None:
     with pytest.raises(StackError) as caught:
-        make_secret(SecretKind.PEM, random.Random(1).randbytes)
+        make_secret(kind, random.Random(1).randbytes)
     assert caught.value.problems[0].code == "stack.secret_kind"
 
 

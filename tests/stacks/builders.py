@@ -66,6 +66,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "seal_address": "https://vault.company.com:8200",
             "seal_key": "devplat-unseal",
             "seal_token": "env:SEAL_TOKEN",
+            "single_sign_on": True,
             "prefix": "teams/platform",
         },
     },
@@ -78,6 +79,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
         },
     },
     "no-secret-server": {"vault": {"mode": "embedded"}},
+    "database-outside": {
+        "database": {
+            "mode": "external",
+            "url": "postgres://master@db.company.com/postgres?sslmode=verify-full",
+            "password": "env:DATABASE_PASSWORD",
+            "ca_file": "certs/database.pem",
+        },
+    },
 }
 
 

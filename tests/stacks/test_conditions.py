@@ -10,13 +10,16 @@ from installer.core.answers_shape import Question, read_form
 from installer.core.manifest import Condition, ServiceManifest
 from tests.stacks.builders import load
 
-BY_CLIENT = "identity.client_secrets."
-"""Below it every service may have an answer of its own."""
+BY_CLIENT = ("identity.client_secrets.", "storage.access_keys.", "storage.secret_keys.")
+"""Below these every service may have an answer of its own."""
 
 
 def named_answers(manifest: ServiceManifest) -> Iterator[tuple[str, tuple[object, ...]]]:
     """Answer path → the values that count."""
-    for condition in (manifest.when, *manifest.egress_conditions):
+    of_parts = (c for secret in manifest.secrets for c in secret.conditions)
+    told = (*manifest.connects, *manifest.ingress, *manifest.checks, *manifest.notes_when)
+    of_flows = (each.when for each in told)
+    for condition in (manifest.when, *manifest.egress_conditions, *of_parts, *of_flows):
         if condition is not None:
             values = () if condition.equals is None else condition.equals
             values = values if isinstance(values, tuple) else (values,)

@@ -17,7 +17,7 @@ from installer.core.plan import Plan
 from installer.core.rendering import render
 from installer.core.rotation import choose_secrets
 from installer.core.secrets import Secret
-from installer.phases.deliver import changed_answers, ensure_step
+from installer.phases.deliver import changed_secrets, ensure_step
 from installer.ports import Ports
 from installer.stacks import load_catalog, load_templates
 from tests.phases.memory_store import Store
@@ -138,11 +138,15 @@ def test_a_secret_that_the_answers_refer_to_has_that_value_now_and_later(root: P
     ports = cast(
         Ports,
         SimpleNamespace(
-            secrets=store, given=given, certificates=Certificates(), entropy=os.urandom
+            secrets=store,
+            given=given,
+            certificates=Certificates(),
+            entropy=os.urandom,
+            services=None,
         ),
     )
     step = ensure_step(plan, ports)
-    assert [spec.name for spec in changed_answers(plan, ports)] == ["search-hook"]
+    assert [spec.name for spec in changed_secrets(plan, ports)] == ["search-hook"]
     assert not step.check()
     list(step.do())
     assert step.check()

@@ -123,6 +123,8 @@ def used_secrets(manifest: ServiceManifest) -> set[str]:
     texts += [*manifest.secret_files.values(), *(check.stdin for check in manifest.checks)]
     texts += [getattr(action, "stdin", "") for action in manifest.bootstrap]
     named = {inside.split(":")[-1] for text in texts for inside in PLACEHOLDER.findall(text)}
+    if manifest.database and manifest.database.roots:
+        named.add(manifest.database.roots)
     return named | {a.secret for a in manifest.bootstrap if isinstance(a, DatabaseAction)}
 
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from installer.core.catalog import Catalog
-from installer.core.manifest import DatabaseAction, ServiceManifest
-from installer.core.secrets import named_secrets
+from installer.core.manifest import DatabaseAction, Rotation, ServiceManifest
+from installer.core.secrets import ISSUED, named_secrets
 
 Change = Callable[..., ServiceManifest]
 
@@ -33,6 +33,10 @@ def find_rotation_breaches(manifests: Iterable[ServiceManifest]) -> Iterator[str
     manifests = tuple(manifests)
     for secret in (secret for manifest in manifests for secret in manifest.secrets):
         rotation, users = secret.rotation, files_with(secret.name, manifests)
+        if secret.kind in ISSUED:
+            if rotation != Rotation():
+                yield f"{secret.name} is renewed, and says how it is replaced"
+            continue
         if rotation.refuse:
             if rotation.reload or rotation.proof:
                 yield f"{secret.name} is refused and rotated"
@@ -93,6 +97,7 @@ def test_a_secret_that_is_replaced_wrongly_is_found(catalog: Catalog, change: Ch
             "purpose": "x",
             "rotation": {"reload": ["gitea", "prometheus"], "proof": proof},
         },
+        {"name": "gitea-roots", "kind": "roots", "purpose": "x", "rotation": {"refuse": "x"}},
     )
     services = {**catalog.services, "gitea": change("gitea", secrets=secrets)}
     assert list(find_rotation_breaches(services.values())) == [
@@ -100,6 +105,7 @@ def test_a_secret_that_is_replaced_wrongly_is_found(catalog: Catalog, change: Ch
         "gitea-internal-token is refused and rotated",
         "gitea-metrics-token is not proven by standard input",
         "gitea-metrics-token is proven in nowhere",
+        "gitea-roots is renewed, and says how it is replaced",
     ]
 
 

@@ -94,7 +94,7 @@ def test_a_consumer_that_waits_for_too_little_is_found(everything: Rendered) -> 
     text = text_of(bundle, path).replace("database_password ", "", 1)
     files = {**bundle.files, path: BundleFile(text.encode())}
     [found] = find_hasty_starts(plan, replace(bundle, files=files))
-    assert found.startswith("gitea waits for database_user ")
+    assert found.startswith("gitea waits for database_roots.pem ")
 
 
 def run_wrapper(
@@ -133,6 +133,7 @@ FILES = {
     "CODER_PG_CONNECTION_URL": "postgres://u:p@h/d?x=1",
     "CODER_OIDC_CLIENT_SECRET": "s",
     "edge_roots.pem": "roots",
+    "database_roots.pem": "roots",
 }
 
 
@@ -148,7 +149,7 @@ def test_a_wrapper_starts_at_once_when_the_files_are_there(
 def test_a_wrapper_says_every_30_seconds_what_it_waits_for(
     tmp_path: Path, everything: Rendered
 ) -> None:
-    files = dict.fromkeys(("health_password", "users.acl"), "x")
+    files = dict.fromkeys(("health_password", "redis_ca.pem", "tls.pem", "users.acl"), "x")
     done = run_wrapper(tmp_path, everything[1], "redis/wait-for-secrets.sh", after=75, files=files)
     lines = done.stderr.splitlines()
     assert len(lines) == 3

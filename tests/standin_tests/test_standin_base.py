@@ -7,6 +7,7 @@ import threading
 
 import pytest
 import standin
+from resp import check_redis
 from standin import Refused
 
 
@@ -107,16 +108,16 @@ def resp():
 
 def test_redis_is_asked_with_the_account_of_the_url(resp):
     port, seen = resp
-    standin.check_redis(f"redis://gitea:s3cret@127.0.0.1:{port}/2", "cache")
+    check_redis(f"redis://gitea:s3cret@127.0.0.1:{port}/2", "cache")
     assert seen == [["AUTH", "gitea", "s3cret"], ["SELECT", "2"], ["PING"]]
 
 
 def test_a_wrong_redis_password_or_scheme_is_refused(resp):
     port, _ = resp
     with pytest.raises(Refused, match="WRONGPASS"):
-        standin.check_redis(f"redis://gitea:wrong@127.0.0.1:{port}", "cache")
+        check_redis(f"redis://gitea:wrong@127.0.0.1:{port}", "cache")
     with pytest.raises(Refused, match="want redis://"):
-        standin.check_redis("addrs=redis:6379", "cache")
+        check_redis("addrs=redis:6379", "cache")
 
 
 def test_a_lost_database_connection_is_opened_anew():

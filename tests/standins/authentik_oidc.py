@@ -114,7 +114,7 @@ class Oidc:
         form = dict(urllib.parse.parse_qsl(request.body.decode()))
         client, secret = client_of(request, form)
         found = self._by_client(client)
-        if found is None or found[1].get("client_secret") != secret:
+        if found is None or not is_client(found[1], secret):
             return Answer(401, {"error": "invalid_client"})
         kind = form.get("grant_type", "")
         if kind not in (found[1].get("grant_types") or []):
@@ -165,7 +165,10 @@ class Oidc:
             mapping = objects[pk]
             if mapping["scope_name"] not in grant["scope"].split():
                 continue
-            names: dict[str, Any] = {"request": types.SimpleNamespace(user=view)}
+            names: dict[str, Any] = {
+                "request": types.SimpleNamespace(user=view),
+                "ak_is_group_member": lambda user, name: name in user.groups,
+            }
             exec(f"def handler():\n  {mapping['expression']}", names)  # noqa: S102 - as authentik does
             claims |= names["handler"]()
         return claims
@@ -195,6 +198,11 @@ def client_of(request: Request, form: Mapping[str, str]) -> tuple[str, str]:
         name, _, secret = base64.b64decode(value).decode().partition(":")
         return urllib.parse.unquote(name), urllib.parse.unquote(secret)
     return form.get("client_id", ""), form.get("client_secret", "")
+
+
+def is_client(provider: Body, secret: str) -> bool:
+    """Whether a client is who it says; a public one has nothing to show (RFC 6749, 2.1)."""
+    return provider.get("client_type") == "public" or provider.get("client_secret") == secret
 
 
 def is_verifier(grant: Body, verifier: str) -> bool:

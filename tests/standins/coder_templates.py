@@ -39,6 +39,14 @@ KNOWN: Mapping[str, set[str]] = {
         "vscode vscode_insiders web_terminal ssh_helper port_forwarding_helper".split()
     ),
     "capabilities": {"add", "drop"},
+    "provider.docker": set(
+        "host context ssh_opts ca_material cert_material key_material cert_path registry_auth"
+        " disable_docker_daemon_check".split()
+    ),
+    "data.coder_parameter": set(
+        "name display_name description type default mutable ephemeral form_type icon order"
+        " styling option validation dynamic".split()
+    ),
 }
 TOP = {"terraform", "provider", "variable", "data", "resource", "locals", "output", "module"}
 
@@ -124,7 +132,7 @@ def check_template(files: Mapping[str, str]) -> None:
     if unknown := sorted({block.kind for block in tops} - TOP):
         raise Refused(f"Unsupported block type {unknown[0]!r}")
     for block in tops:
-        _check_names(block, block.labels[0] if block.kind == "resource" else block.kind)
+        _check_names(block, _kind_of(block))
     text = "\n".join(files.values())
     _check_references(tops, text)
     if not any(b.kind == "resource" and b.labels[0] == "coder_agent" for b in tops):
@@ -133,6 +141,13 @@ def check_template(files: Mapping[str, str]) -> None:
         if block.kind == "resource" and block.labels[0] == "docker_container":
             for wrong in find_weak_limits(block):
                 raise Refused(f"docker_container.{block.labels[1]}: {wrong}")
+
+
+def _kind_of(block: Block) -> str:
+    """Key of `KNOWN` for a block at the top."""
+    if block.kind == "resource":
+        return block.labels[0]
+    return f"{block.kind}.{block.labels[0]}" if block.kind in ("provider", "data") else block.kind
 
 
 def _check_names(block: Block, kind: str) -> None:

@@ -149,11 +149,30 @@ def run_server(environment: Mapping[str, str], env_file: str) -> int:
     source = values.get("DRONE_DATABASE_DATASOURCE", "")
     if not source.startswith(("postgres://", "postgresql://")):
         raise Refused(f"DRONE_DATABASE_DATASOURCE: {source!r} is no address of PostgreSQL")
+    require_log_bucket(values)
     connection = connect_postgres(20, source)
     query(connection, "CREATE TABLE IF NOT EXISTS users (user_id serial PRIMARY KEY, login text)")
     serve(make_server(values, connection), values.get("DRONE_SERVER_PORT", ":8080"))
     say("starting the http server (stand-in)")
     return wait_for_signal()
+
+
+def require_log_bucket(values: Mapping[str, str]) -> None:
+    """Refuse to run without the bucket of logs; Drone itself would lose them later.
+
+    Raises:
+        Refused: for a missing setting, or with what the store says.
+    """
+    if not values.get("DRONE_S3_BUCKET"):
+        return
+    from s3 import require_bucket  # in the server's image only
+
+    named = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION")
+    if missing := [name for name in named if not values.get(name)]:
+        raise Refused(f"DRONE_S3_BUCKET needs {missing[0]}")
+    endpoint = values.get("DRONE_S3_ENDPOINT") or "https://s3.amazonaws.com"
+    keys = (values["AWS_ACCESS_KEY_ID"], values["AWS_SECRET_ACCESS_KEY"])
+    require_bucket(f"{endpoint}/{values['DRONE_S3_BUCKET']}", keys, values["AWS_REGION"])
 
 
 def ping_engine(host: str) -> None:

@@ -19,12 +19,13 @@ from typing import Any
 
 from gitea_keys import GONE, SECTIONS
 from gitea_sources import read_flags, save_login_source
+from gitea_storage import check_storage
+from resp import check_redis
 from standin import (
     Answer,
     App,
     Refused,
     Request,
-    check_redis,
     connect_postgres,
     exposition,
     parse_bool,
@@ -250,6 +251,7 @@ def run_web(environment: Mapping[str, str]) -> int:
     check_ini(ini)
     for name, url in redis_urls(ini).items():
         check_redis(url, name)
+    check_storage(ini)
     connection = connect(ini)
     if ini.get("server", "START_SSH_SERVER", fallback="true") == "true":
         port = int(ini.get("server", "SSH_LISTEN_PORT", fallback="2222"))

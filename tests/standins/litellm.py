@@ -1,5 +1,6 @@
 """A stand-in for LiteLLM's proxy: reads config.yaml with `os.environ/NAME` references, wants a
-master key that starts with `sk-`, answers health, metrics, and models for the key. It calls none.
+master key that starts with `sk-`, lets itself in where rate limits are counted, answers health,
+metrics, and models for the key. It calls none.
 """
 
 from __future__ import annotations
@@ -8,11 +9,14 @@ import json
 import os
 import re
 import secrets
+import ssl
+import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from resp import check_redis
 from standin import (
     Answer,
     App,
@@ -32,6 +36,11 @@ SECTIONS = {
     "model_list", "litellm_settings", "general_settings", "router_settings",
     "environment_variables",
 }  # fmt: skip
+COORDINATION = {
+    "host", "port", "username", "password", "ssl", "ssl_cert_reqs", "ssl_check_hostname",
+    "ssl_ca_certs", "namespace",
+}  # fmt: skip
+"""Keys of redis-py and of LiteLLM's own, as far as they are used."""
 FLAGS = {"config", "port", "host", "num_workers", "detailed_debug", "debug"}
 
 
@@ -79,6 +88,32 @@ def master_key(config: Mapping[str, Any], environment: Mapping[str, str]) -> str
     if not key.startswith("sk-") or len(key) < 20:
         raise Refused("LITELLM_MASTER_KEY: want a key that starts with sk-")
     return key
+
+
+def check_coordination(config: Mapping[str, Any]) -> None:
+    """Let in where `coordination_redis` says; the server verified as redis-py does with these keys.
+
+    Raises:
+        Refused: by the server, for its certificate, or for a key that redis-py does not have.
+    """
+    given = (config.get("general_settings") or {}).get("coordination_redis")
+    if given is None:
+        return
+    if set(given) - COORDINATION or not given.get("host"):
+        raise Refused(f"coordination_redis: {sorted(set(given) - COORDINATION) or 'no host'}")
+    trust = None
+    if given.get("ssl"):
+        try:
+            trust = ssl.create_default_context(cafile=given.get("ssl_ca_certs"))
+        except (OSError, ssl.SSLError) as error:
+            raise Refused(f"coordination_redis: {given['ssl_ca_certs']}: {error}") from error
+        trust.check_hostname = bool(given.get("ssl_check_hostname", True))
+        if given.get("ssl_cert_reqs", "required") != "required":
+            raise Refused("coordination_redis: the stand-in talks to nobody unverified")
+    user, password = (urllib.parse.quote(str(given[k]), "") for k in ("username", "password"))
+    scheme, port = "rediss" if given.get("ssl") else "redis", given.get("port", 6379)
+    url = f"{scheme}://{user}:{password}@{given['host']}:{port}"
+    check_redis(url, "coordination_redis", trust)
 
 
 def load_teams(path: Path, config: Mapping[str, Any], master: str) -> dict[str, str]:
@@ -172,6 +207,7 @@ def main(argv: list[str]) -> int:
         path = Path(flags.get("config", ""))
         config = read_config(path, os.environ)
         key = master_key(config, os.environ)
+        check_coordination(config)
         url = (config.get("general_settings") or {}).get("database_url") or os.environ.get(
             "DATABASE_URL", ""
         )

@@ -1,5 +1,6 @@
 """A stand-in for MinIO: `minio server DIR`, buckets and objects by path-style S3 with signature
-version 4 checked, health and a console page.
+version 4 checked, accounts with policies, keys for tokens of an identity provider, health. It
+refuses settings that MinIO does not have, some of which the real one passes over.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import s3
+from minio_iam import Accounts, PolicyError, check_policy
+from minio_sts import SETTINGS, WebIdentity
 from standin import (
     Answer,
     App,
@@ -29,6 +32,45 @@ from standin import (
 VERSION = "RELEASE.2025-09-07T16-13-09Z-stand-in"
 BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 SYSTEM = ".minio.sys"
+ADMIN = "/minio/admin/stand-in/"
+KNOWN = SETTINGS | {
+    "MINIO_" + name
+    for name in """
+    ROOT_USER ROOT_PASSWORD ROOT_USER_FILE ROOT_PASSWORD_FILE ACCESS_KEY_FILE SECRET_KEY_FILE
+    CONFIG_ENV_FILE KMS_SECRET_KEY_FILE UPDATE UPDATE_MINISIGN_PUBKEY BROWSER BROWSER_REDIRECT_URL
+    PROMETHEUS_AUTH_TYPE SERVER_URL REGION_NAME REGION SITE_REGION SITE_NAME DOMAIN VOLUMES OPTS
+    """.split()
+}
+
+
+def check_settings(environment: Mapping[str, str]) -> None:
+    """Refuse names that MinIO does not read, and values that it does not take.
+
+    Raises:
+        Refused: for the first of them.
+    """
+    for name in sorted(environment):
+        if name.startswith("MINIO_") and name not in KNOWN:
+            raise Refused(f"The following environment variables are unknown: {name}")
+    if environment.get("MINIO_BROWSER", "on") not in ("on", "off"):
+        raise Refused("FATAL Invalid MINIO_BROWSER value in environment variable")
+
+
+def read_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment, with what MINIO_CONFIG_ENV_FILE adds.
+
+    Raises:
+        Refused: for a name that is none, or a file that is named by its path and not there.
+    """
+    path = environment.get("MINIO_CONFIG_ENV_FILE", "")
+    lines: list[str] = []
+    if path.startswith("/") or Path("/run/secrets", path or "-").is_file():
+        file = path if path.startswith("/") else f"/run/secrets/{path}"
+        lines = read_secret(file, "MINIO_CONFIG_ENV_FILE").splitlines()
+    added = (line.removeprefix("export ").partition("=") for line in lines if line.strip())
+    settings = {**environment, **{name: value for name, _, value in added}}
+    check_settings(settings)
+    return settings
 
 
 def read_credentials(environment: Mapping[str, str]) -> dict[str, str]:
@@ -77,31 +119,115 @@ class Store:
         return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 
 
-def make_app(store: Store, keys: Mapping[str, str], auth: str = "jwt") -> App:
+def make_app(
+    store: Store,
+    keys: Mapping[str, str],
+    auth: str = "jwt",
+    settings: Mapping[str, str] | None = None,
+) -> App:
     """The S3 API, the health endpoints and, for everybody when `auth` is `public`, metrics."""
     app = App("minio", VERSION)
+    accounts = Accounts(store.folder / SYSTEM, keys)
+    identity = WebIdentity(settings or {}, accounts)
+    identity.start()
+    region = (settings or {}).get("MINIO_SITE_REGION", "")
+
+    def authenticate(request: Request, region: str = "") -> str | Answer:
+        """Who asks; or why that is not known. The region counts where objects are asked for."""
+        if not identity.ready and (
+            s3.access_key(request.headers) not in keys or request.path.startswith(ADMIN)
+        ):
+            return _error(503, "XMinioServerNotInitialized")
+        query = urlencode(sorted(request.query.items()))
+        known = accounts.keys()
+        code = s3.refusal(
+            request.method, request.path, query, request.headers, request.body, known, region=region
+        )
+        if code:
+            return _error(400 if code == "AuthorizationHeaderMalformed" else 403, code)
+        access = s3.access_key(request.headers)
+        token = request.headers.get("x-amz-security-token", "")
+        return access if accounts.is_token(access, token) else _error(403, "InvalidTokenId")
 
     def api(request: Request) -> Answer:
-        query = urlencode(sorted(request.query.items()))
-        code = s3.refusal(request.method, request.path, query, request.headers, request.body, keys)
-        if code:
-            return _error(403, code)
+        who = authenticate(request, region)
+        if isinstance(who, Answer):
+            return who
         bucket, _, key = request.path.lstrip("/").partition("/")
         if not bucket:
-            return _listing("ListAllMyBucketsResult", "Bucket", "Name", store.buckets())
+            seen = [b for b in store.buckets() if accounts.may(who, "s3:ListBucket", b)]
+            if not seen and who not in keys:
+                return _error(403, "AccessDenied")
+            return _listing("ListAllMyBucketsResult", "Bucket", "Name", seen)
         if not BUCKET.fullmatch(bucket):
             return _error(400, "InvalidBucketName")
+        resource = f"{bucket}/{key}" if key else bucket
+        if not accounts.may(who, action_of(request, key), resource):
+            return _error(403, "AccessDenied")
         if not key:
             return _bucket(store, request.method, bucket)
         return _object(store, request, bucket, key)
 
+    def administer(request: Request) -> Answer:
+        who = authenticate(request)
+        if isinstance(who, Answer):
+            return who
+        if who not in keys:
+            return _error(403, "AccessDenied")
+        return administration(accounts, request)
+
     app.add("*", "/.*", api)
+    app.add("POST", "/", identity.assume)
+    app.add("POST", f"{ADMIN}.*", administer)
     app.add("GET", "/minio/health/(live|ready|cluster)", lambda _: Answer(200))
     text = b"minio_cluster_drive_offline_total 0\nminio_cluster_drive_online_total 1\n"
     shown = exposition(text) if auth == "public" else Answer(403)
     app.add("GET", "/minio/v2/metrics/cluster", lambda _: shown)
     app.add("GET", "/version", lambda _: Answer(body=app.about()))
     return app
+
+
+def action_of(request: Request, key: str) -> str:
+    """The action of a request, by MinIO's names."""
+    method = "GET" if request.method == "HEAD" else request.method
+    if key:
+        return {"GET": "s3:GetObject", "PUT": "s3:PutObject"}.get(method, "s3:DeleteObject")
+    for name, action in (("location", "GetBucketLocation"), ("versioning", "GetBucketVersioning")):
+        if name in request.query:
+            return f"s3:{action}"
+    return {"GET": "s3:ListBucket", "PUT": "s3:CreateBucket"}.get(method, "s3:DeleteBucket")
+
+
+def administration(accounts: Accounts, request: Request) -> Answer:
+    """Policies and users, for root."""
+    held, asked = accounts.read(), request.json()
+    name = asked.get("name", "")
+    user = held["users"].get(name)
+    command = request.path.removeprefix(ADMIN)
+    if command == "policy create":
+        try:
+            held["policies"][name] = check_policy(asked["policy"].encode())
+        except PolicyError as error:
+            return Answer(400, {"error": str(error)})
+    elif command == "user add":
+        if len(name) < 3 or len(asked["secret"]) < 8:
+            return Answer(400, {"error": "The access key or the secret key is too short"})
+        kept = user["policies"] if user else []
+        held["users"][name] = {"secret": asked["secret"], "enabled": True, "policies": kept}
+    elif command == "user list":
+        return Answer(body={name: user["policies"] for name, user in held["users"].items()})
+    elif user is None:
+        return Answer(404, {"error": "The specified user does not exist"})
+    elif command == "user remove":
+        del held["users"][name]
+    elif command == "policy attach":
+        if not accounts.is_policy(asked["policy"]):
+            return Answer(404, {"error": "The canned policy does not exist"})
+        user["policies"] = sorted({*user["policies"], asked["policy"]})
+    else:
+        return Answer(404, {"error": f"unknown: {command}"})
+    accounts.write(held)
+    return Answer(body={})
 
 
 def _bucket(store: Store, method: str, bucket: str) -> Answer:
@@ -165,14 +291,15 @@ def run_server(words: list[str], environment: Mapping[str, str]) -> int:
             folders.append(word)
     if len(folders) != 1:
         raise Refused("the stand-in wants one directory")
-    keys = read_credentials(environment)
+    settings = read_settings(environment)
+    keys = read_credentials(settings)
     require_writable(folders[0], "unable to write to the backend")
     Path(folders[0], SYSTEM).mkdir(exist_ok=True)
-    auth = environment.get("MINIO_PROMETHEUS_AUTH_TYPE", "") or "jwt"
+    auth = settings.get("MINIO_PROMETHEUS_AUTH_TYPE", "") or "jwt"
     if auth not in ("jwt", "public"):
         raise Refused(f"MINIO_PROMETHEUS_AUTH_TYPE: {auth!r} is neither jwt nor public")
-    serve(make_app(Store(Path(folders[0])), keys, auth), address)
-    if console and environment.get("MINIO_BROWSER", "on") != "off":
+    serve(make_app(Store(Path(folders[0])), keys, auth, settings), address)
+    if console and settings.get("MINIO_BROWSER", "on") != "off":
         page = App("minio-console", VERSION)
         page.add("GET", "/(login)?", lambda _: Answer(body=b"<title>MinIO (stand-in)</title>"))
         serve(page, console)

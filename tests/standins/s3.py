@@ -7,9 +7,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
+
+from standin import Refused
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 CREDENTIAL = re.compile(
@@ -56,17 +60,21 @@ def refusal(
     body: bytes,
     keys: Mapping[str, str],
     now: datetime | None = None,
+    region: str = "",
 ) -> str:
     """The S3 error code of a request that is not authenticated, or nothing.
 
     `path` and `query` are as they came; header names are lower-case; `keys` maps access to secret.
+    With a `region`, a request that was signed for another one is refused.
     """
     match = CREDENTIAL.fullmatch(headers.get("authorization", ""))
     if not match:
         return "AccessDenied"
-    access, day, region, signed, given = match.groups()
+    access, day, scope, signed, given = match.groups()
     if access not in keys:
         return "InvalidAccessKeyId"
+    if region and scope != region:
+        return "AuthorizationHeaderMalformed"
     names = signed.split(";")
     stamp = headers.get("x-amz-date", "")
     if not {"host", "x-amz-date"} <= set(names) or not stamp.startswith(day):
@@ -77,11 +85,34 @@ def refusal(
         return "AccessDenied"
     if abs(((now or datetime.now(UTC)) - sent).total_seconds()) > SKEW_S:
         return "RequestTimeTooSkewed"
-    claimed = headers.get("x-amz-content-sha256", "")
+    # without that header the real one takes the signature for one of an empty body
+    claimed = headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
     if claimed not in ("UNSIGNED-PAYLOAD", hashlib.sha256(body).hexdigest()):
         return "XAmzContentSHA256Mismatch"
-    right = _signature(method, path, query, headers, names, keys[access], region)
+    right = _signature(method, path, query, headers, names, keys[access], scope)
     return "" if hmac.compare_digest(right, given) else "SignatureDoesNotMatch"
+
+
+def access_key(headers: Mapping[str, str]) -> str:
+    """Who says that they signed a request."""
+    match = CREDENTIAL.fullmatch(headers.get("authorization", ""))
+    return match[1] if match else ""
+
+
+def require_bucket(url: str, keys: tuple[str, str], region: str = "us-east-1") -> None:
+    """Refuse to run without a bucket at `http://host/bucket` that the access and secret key open.
+
+    Raises:
+        Refused: with what the store says.
+    """
+    request = urllib.request.Request(url, headers=sign("GET", url, b"", *keys, region=region))
+    try:
+        with urllib.request.urlopen(request, timeout=10):
+            pass
+    except urllib.error.HTTPError as error:
+        raise Refused(f"{url}: {error.code} {error.read().decode()}") from error
+    except OSError as error:
+        raise Refused(f"{url}: {error}") from error
 
 
 def _signature(
@@ -103,7 +134,7 @@ def _signature(
             *(f"{name}:{' '.join(headers.get(name, '').split())}" for name in names),
             "",
             ";".join(names),
-            headers.get("x-amz-content-sha256", "UNSIGNED-PAYLOAD"),
+            headers.get("x-amz-content-sha256", hashlib.sha256(b"").hexdigest()),
         ]
     )
     stamp = headers["x-amz-date"]

@@ -1,5 +1,5 @@
 """What all stand-ins share: a small HTTP server that says it is a stand-in, refusals in plain
-words, values as Go programs parse them, connections to PostgreSQL and to a RESP server.
+words, values as Go programs parse them, connections to PostgreSQL.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sys
 import threading
 import time
@@ -294,40 +293,3 @@ def connect_postgres(patience_s: float, dsn: str = "", **fields: Any) -> Postgre
 def query(connection: Postgres, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     """The rows of a statement; none for one that gives no rows."""
     return connection.run(sql, values)
-
-
-def check_redis(url: str, name: str) -> None:
-    """Connect to `redis://user:password@host:port/db` as a client would, and PING.
-
-    Raises:
-        Refused: when it cannot be reached, or refuses the account, or the account may not PING.
-    """
-    where = urllib.parse.urlsplit(url)
-    if where.scheme not in ("redis", "rediss") or not where.hostname:
-        raise Refused(f"{name}: want redis://user:password@host:port/db")
-    commands = []
-    if where.password is not None:
-        user = [urllib.parse.unquote(where.username)] if where.username else []
-        commands.append(["AUTH", *user, urllib.parse.unquote(where.password)])
-    if where.path.strip("/"):
-        commands.append(["SELECT", where.path.strip("/")])
-    try:
-        with socket.create_connection((where.hostname, where.port or 6379), timeout=5) as plug:
-            for command in [*commands, ["PING"]]:
-                answer = _resp(plug, command)
-                if answer.startswith("-"):
-                    raise Refused(f"{name}: {command[0]} to {where.hostname}: {answer[1:]}")
-    except OSError as error:
-        raise Refused(f"{name}: dial tcp {where.hostname}: {error}") from error
-
-
-def _resp(plug: socket.socket, command: list[str]) -> str:
-    words = [word.encode() for word in command]
-    plug.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
-    answer = b""
-    while not answer.endswith(b"\r\n"):
-        piece = plug.recv(4096)
-        if not piece:
-            break
-        answer += piece
-    return answer.decode("utf-8", "replace").strip()

@@ -295,6 +295,8 @@ def _generic(command: Command, name: str) -> int:
         getattr(vault_commands, name)(client, command.options, list(command.words))
         return 0
 
+    if name == "raft":
+        return _talk(command, 2, "Error taking the snapshot", act)
     doing = {"write": "Error writing data", "read": "Error reading data"}[name]
     return _talk(command, 2, f"{doing} to {command.words[0] if command.words else '?'}", act)
 
@@ -322,6 +324,7 @@ COMMANDS: Mapping[str, tuple[Callable[[Command], int], set[str]]] = {
     ),
     "operator unseal": (_unseal, {*CONNECTION, "reset"}),
     "operator seal": (_seal, CONNECTION),
+    "operator raft": (lambda command: _generic(command, "raft"), CONNECTION),
     "token lookup": (_token_lookup, CONNECTION),
     "token revoke": (_token_revoke, {*CONNECTION, "self"}),
     "write": (

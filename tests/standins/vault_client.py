@@ -61,7 +61,14 @@ class Client:
     def ask(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """The JSON of an answer, empty for none.
+        """The JSON of an answer, empty for none. Raises: as `fetch`."""
+        data = self.fetch(method, path, body, headers)
+        return dict(json.loads(data)) if data else {}
+
+    def fetch(
+        self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> bytes:
+        """The content of an answer.
 
         Raises:
             ServerError: the server refused.
@@ -90,7 +97,7 @@ class Client:
             connection.close()
         if answer.status >= 400:
             raise ServerError(method, full, answer.status, data)
-        return dict(json.loads(data)) if data else {}
+        return data
 
     def _connect(self, url: urllib.parse.SplitResult, what: str) -> http.client.HTTPConnection:
         if url.scheme not in ("http", "https") or not url.hostname:
@@ -106,7 +113,7 @@ class Client:
         context = ssl.create_default_context(cafile=self.ca_file or None)
         if self.skip_verify:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        elif self.server_name:
+        if self.server_name:
             context = _named(context, self.server_name)
         return context
 

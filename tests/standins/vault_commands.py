@@ -6,8 +6,12 @@ one value without a line end when the output is no terminal.
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import sys
+import tarfile
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,6 +43,26 @@ def read(client: Any, options: Mapping[str, str], words: list[str]) -> None:
     if len(words) != 1:
         raise Refused(f"Too many arguments (expected 1, got {len(words)})")
     _show(client.ask("GET", words[0], None, _headers(options)), options)
+
+
+def raft(client: Any, options: Mapping[str, str], words: list[str]) -> None:
+    """`vault operator raft snapshot save FILE`."""
+    del options
+    if words[:2] != ["snapshot", "save"]:
+        raise Refused("the stand-in has `operator raft snapshot save FILE` only")
+    if len(words) != 3:
+        raise Refused(f"Incorrect arguments (expected 1, got {len(words) - 2})")
+    content = client.fetch("GET", "sys/storage/raft/snapshot")
+    handle = os.open(words[2], os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
+            complete = archive.getmember("SHA256SUMS.sealed").size > 0
+    except (tarfile.TarError, KeyError, EOFError, OSError, zlib.error):
+        complete = False
+    if not complete:
+        raise Refused("incomplete snapshot, unable to read SHA256SUMS.sealed file")
 
 
 def _headers(options: Mapping[str, str]) -> dict[str, str]:

@@ -125,13 +125,13 @@ class JwtLogin:
         if len(parts) != 3:
             raise Fault(400, f"{where}: go-jose/go-jose: compact JWS format must have three parts")
         try:
-            header, claims = (json.loads(_decode(part)) for part in parts[:2])
-            signature = _decode(parts[2])
+            header, claims = (json.loads(decode(part)) for part in parts[:2])
+            signature = decode(parts[2])
         except ValueError as error:
             raise Fault(400, f"{where}: malformed token") from error
         signed = f"{parts[0]}.{parts[1]}".encode()
         keys = self.store.get("config", {}).get("jwt_validation_pubkeys", [])
-        if not any(_verified(key, header.get("alg"), signed, signature) for key in keys):
+        if not any(verified(key, header.get("alg"), signed, signature) for key in keys):
             text = "no known key successfully validated the token signature"
             raise Fault(400, f"{where}: {text}")
         return dict(claims)
@@ -161,6 +161,10 @@ class JwtLogin:
         for text, is_wrong in problems.items():
             if is_wrong:
                 raise Fault(400, f"{INVALID}: {text}")
+        self.check_bound_claims(claims, role)
+
+    def check_bound_claims(self, claims: dict[str, Any], role: dict[str, Any]) -> None:
+        """Refuse what has not every claim that the role is bound to, with one of its values."""
         for name, value in role["bound_claims"].items():
             if name not in claims:
                 raise Fault(400, f'error validating claims: claim "{name}" is missing')
@@ -191,14 +195,14 @@ def _read_role(data: dict[str, Any]) -> dict[str, Any]:
     return role
 
 
-def _decode(part: str) -> bytes:
+def decode(part: str) -> bytes:
     try:
         return base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
     except binascii.Error as error:
         raise ValueError(str(error)) from error
 
 
-def _verified(key: str, algorithm: str, signed: bytes, signature: bytes) -> bool:
+def verified(key: str, algorithm: str, signed: bytes, signature: bytes) -> bool:
     if algorithm not in ("RS256", "ES256"):
         return False
     if algorithm == "ES256":

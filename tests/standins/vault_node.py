@@ -206,9 +206,11 @@ class Node:
         meta = {"Version": 1, "ID": "bolt-snapshot", "Index": 1, "Term": 1, "Size": len(state)}
         files = {"meta.json": json.dumps(meta).encode(), "state.bin": state}
         sums = "".join(f"{hashlib.sha256(d).hexdigest()}  {n}\n" for n, d in files.items())
+        sealed = hashlib.sha256(sums.encode()).digest()  # the real one encrypts the list itself
         out = io.BytesIO()
         with tarfile.open(fileobj=out, mode="w:gz") as archive:
-            for name, content in {**files, "SHA256SUMS": sums.encode()}.items():
+            lists = {"SHA256SUMS": sums.encode(), "SHA256SUMS.sealed": sealed}
+            for name, content in {**files, **lists}.items():
                 info = tarfile.TarInfo(name)
                 info.size, info.mode = len(content), 0o600
                 archive.addfile(info, io.BytesIO(content))

@@ -14,6 +14,7 @@ from vault_approle import AppRole, within
 from vault_jwt import JwtLogin
 from vault_kv import PlainKv, VersionedKv
 from vault_node import Node
+from vault_oidc import OidcLogin
 from vault_quota import Quotas
 from vault_sys import System
 from vault_wire import (
@@ -39,6 +40,7 @@ NO_LOGIN = re.compile(r"sys/(wrapping/(lookup|unwrap)|internal/ui/mounts(/.*)?)"
 SUDO = re.compile(
     r"sys/(auth/.+|audit(/.*)?|rotate(/.*)?|seal|step-down|remount|leases.*)|auth/token/accessors.*"
 )
+LOGINS = ("login", "oidc/auth_url", "oidc/callback")
 STANDBY = "local node not active but active cluster node not found"
 MERGE = "application/merge-patch+json"
 
@@ -193,6 +195,8 @@ class Router:
             return AppRole(store, core)
         if kind == "jwt":
             return JwtLogin(store, core)
+        if kind == "oidc":
+            return OidcLogin(store, core)
         if kind != "kv":
             return _Nothing()
         if (entry["options"] or {}).get("version") == "2":
@@ -207,7 +211,7 @@ class Router:
             Fault: 403.
         """
         core, path = self.core, call.path
-        login = call.mount.startswith("auth/") and call.rest == "login"
+        login = call.mount.startswith("auth/") and call.rest in LOGINS
         entry = core.tokens.find(call.token_id) if call.token_id else None
         if path in ("sys/wrapping/unwrap", "sys/wrapping/lookup"):
             if not call.token_id and not call.data.get("token"):

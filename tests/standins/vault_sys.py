@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from vault_core import Core
 
 ENGINES = {"kv": None, "kv-v1": "1", "kv-v2": "2", "generic": "1"}
-METHODS = ("approle", "jwt")
+METHODS = ("approle", "jwt", "oidc")
 RESERVED = ("sys/", "cubbyhole/", "identity/", "auth/")
 API_AUDIT = (
     "cannot enable audit device via API; use declarative, config-based audit device management"

@@ -20,7 +20,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from installer.adapters.certificates import key_text
-from installer.adapters.private_authority import Issued, issue_certificate, make_private_ca
+from installer.adapters.issued import Issued
+from installer.adapters.private_authority import issue_certificate, make_private_ca
 from installer.adapters.tls_scan import TlsScanner
 from installer.core.certificate_rules import judge_chain
 from installer.core.certificates import LEAF_DAYS

@@ -16,7 +16,7 @@ from installer.core.bundle import Bundle, BundleFile
 from installer.core.errors import StackError
 from installer.core.manifest import ServiceManifest
 from installer.core.plan import Plan
-from installer.core.secrets import Secret, SecretKind, expand, make_secret, named_secrets
+from installer.core.secrets import ISSUED, Secret, SecretKind, expand, make_secret, named_secrets
 from tests.contract.vault.agent_lab import Agent, join_blocks, prepare_server, put_secret
 from tests.contract.vault.authority import Authority
 from tests.contract.vault.servers import Program, VaultServer, wait_until
@@ -80,7 +80,10 @@ def start_agent(server: VaultServer, tmp_path: Path) -> Iterator[StartAgent]:
 
 def make_values(plan: Plan) -> dict[str, Secret]:
     """A value for every secret of the plan, and PEM texts for the edge's files."""
-    made = {spec.name: make_secret(spec.kind, os.urandom) for spec in plan.secrets}
+    made = {
+        spec.name: Secret(PEM) if spec.kind in ISSUED else make_secret(spec.kind, os.urandom)
+        for spec in plan.secrets
+    }
     assert {spec.kind for spec in plan.secrets} >= set(SecretKind) - {
         SecretKind.HEX32,
         SecretKind.PEM,
@@ -115,7 +118,11 @@ def test_every_secret_file_is_rendered_to_the_bytes_that_the_installer_would_del
     """SE-27: mode and owner too."""
     agent = start_agent(consumer)
     agent.log_in()
-    assert agent.rendered() == expected_files(server, agent.plan, agent.plan.manifest(consumer))
+    wanted = expected_files(server, agent.plan, agent.plan.manifest(consumer))
+    there = str(agent.secrets).encode()  # texts that name a file beside them, as a URL its roots
+    assert agent.rendered() == {
+        file: data.replace(b"/run/secrets", there) for file, data in wanted.items()
+    }
     for path in agent.secrets.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o400
         assert path.stat().st_uid == os.geteuid()
