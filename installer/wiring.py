@@ -32,6 +32,7 @@ from installer.core.answers_choices import (
     TlsAcme,
     TlsFiles,
 )
+from installer.core.answers_sections import Ssh
 from installer.core.redaction import Redactor
 from installer.core.secretrefs import SecretRef
 from installer.core.secrets import Secret
@@ -53,7 +54,7 @@ def open_ports(
         InstallError: of the port that could not be opened.
     """
     answers, clock = job.plan.answers, SystemClock()
-    host = SshHost(_ssh_target(answers, reader))
+    host = SshHost(ssh_target(answers.ssh, reader))
     engine = ComposeEngine(host, login=_registry_login(answers, reader))
     opening = Opening(job, workspace, reader, access, host, engine, clock.now, os.urandom)
     with ExitStack() as stack:
@@ -165,8 +166,8 @@ def _registry_login(answers: Answers, reader: SecretReader) -> OptionalLogin:
     return choose_login(registry.mirror, registry.username, password)
 
 
-def _ssh_target(answers: Answers, reader: SecretReader) -> SshTarget:
-    ssh = answers.ssh
+def ssh_target(ssh: Ssh, reader: SecretReader) -> SshTarget:
+    """How the target is reached, with the secrets that its answers refer to."""
     return SshTarget(
         host=ssh.host,
         user=ssh.user,

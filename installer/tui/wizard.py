@@ -13,9 +13,11 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Button, Footer, Header, Label, ListItem, ListView, Static
 
+from installer.core.errors import InstallError, Problem
 from installer.core.interview import Interview, Item
 from installer.tui.fields import FieldRow, row_id
 from installer.tui.front import Front
+from installer.tui.modals import TAKE, Confirm
 from installer.tui.signs import sign
 
 NAMES = "domain."
@@ -29,6 +31,7 @@ class WizardScreen(Screen[Interview | None]):
         Binding("f2,ctrl+n", "next", "Next step"),
         Binding("f3,ctrl+b", "previous", "Step before"),
         Binding("f4", "details", "Single services"),
+        Binding("f5", "look", "Look there"),
         Binding("ctrl+z", "undo", "Undo", show=False),
         Binding("escape", "leave", "Later"),
     ]
@@ -152,9 +155,43 @@ class WizardScreen(Screen[Interview | None]):
 
     def _show_preview(self, interview: Interview, lines: tuple[str, ...]) -> None:
         if interview is self.interview:
-            preview = self.query_one("#preview", Static)
-            preview.update("\n".join(lines))
-            preview.display = bool(lines)
+            self._show_lines(lines)
+
+    def _show_lines(self, lines: tuple[str, ...]) -> None:
+        preview = self.query_one("#preview", Static)
+        preview.update("\n".join(lines))
+        preview.display = bool(lines)
+
+    @work(thread=True, exclusive=True, group="look")
+    def action_look(self) -> None:
+        """At what the answers of this step lead to; typing goes on meanwhile."""
+        step, interview = self.interview.steps[self._at].name, self.interview
+        self.app.call_from_thread(self._show_seen, step, ("looking …",))
+        problems: tuple[Problem, ...] = ()
+        try:
+            lines = self._front.look_at(step, interview)
+        except InstallError as error:
+            problems = error.problems
+            lines = tuple(f"{sign('fail')} {p.summary}. {p.remedy.summary}" for p in problems)
+        self.app.call_from_thread(self._show_seen, step, lines)
+        self.app.call_from_thread(self._offer, problems)
+
+    def _show_seen(self, step: str, lines: tuple[str, ...]) -> None:
+        if self.interview.steps[self._at].name == step:
+            self._show_lines(lines or ("nothing is looked at for this step",))
+
+    @work
+    async def _offer(self, problems: tuple[Problem, ...]) -> None:
+        """An answer that would settle a problem, if somebody says that it is right."""
+        for problem in problems:
+            if problem.remedy.answer is None:
+                continue
+            path, text = problem.remedy.answer
+            if await self.app.push_screen_wait(Confirm.of(problem.summary, path, text)) == TAKE:
+                self._earlier.append(self.interview)
+                self.interview = self.interview.answer(path, text)
+                self._front.save(self.interview)
+                await self._show_step()
 
     def _tell(self, path: str, name: str, found: str) -> None:
         for row in self.query(FieldRow):
@@ -193,10 +230,17 @@ class WizardScreen(Screen[Interview | None]):
                 first.scroll_visible(animate=False)
             self.notify("Some answers still need attention.", severity="warning")
             return
-        if self._at + 1 == len(steps):
+        if self._at + 1 < len(steps):
+            self._at += 1
+        elif unsettled := [
+            i for i, each in enumerate(steps) if not self.interview.is_settled(each)
+        ]:
+            self._at = unsettled[0]
+            self._insisted.add(steps[self._at].name)
+            self.notify("Answers of this step still need attention.", severity="warning")
+        else:
             self.dismiss(self.interview)
             return
-        self._at += 1
         await self._show_step()
 
     @on(Button.Pressed, "#back")
