@@ -14,6 +14,7 @@ from textual.screen import Screen
 from textual.widgets import Button, Footer, Header, Label, ListItem, ListView, Static
 
 from installer.core.errors import InstallError, Problem
+from installer.core.fields import to_text
 from installer.core.interview import Interview, Item
 from installer.tui.fields import FieldRow, row_id
 from installer.tui.front import Front
@@ -68,8 +69,6 @@ class WizardScreen(Screen[Interview | None]):
     async def _show_step(self) -> None:
         steps = self.interview.steps
         step = steps[self._at]
-        self.title = "devplat-install"
-        self.sub_title = f"{step.title}, step {self._at + 1} of {len(steps)}"
         self.query_one("#why", Static).update(step.why)
         await self._list_steps()
         fields = self.query_one("#fields", VerticalScroll)
@@ -81,6 +80,9 @@ class WizardScreen(Screen[Interview | None]):
         fields.scroll_home(animate=False)
         if rows := self.query(FieldRow):
             rows.first().control.focus()
+        self.title = "devplat-install"
+        # told last: from here on what is typed goes into this step's fields
+        self.sub_title = f"{step.title}, step {self._at + 1} of {len(steps)}"
 
     async def _list_steps(self) -> None:
         view = self.query_one("#steps", ListView)
@@ -192,6 +194,7 @@ class WizardScreen(Screen[Interview | None]):
                 self.interview = self.interview.answer(path, text)
                 self._front.save(self.interview)
                 await self._show_step()
+                self.action_look()
 
     def _tell(self, path: str, name: str, found: str) -> None:
         for row in self.query(FieldRow):
@@ -206,12 +209,12 @@ class WizardScreen(Screen[Interview | None]):
         if question.rule.choices:
             parts += ["", f"One of: {', '.join(question.rule.choices)}."]
         if question.examples:
-            parts += ["", f"Example: {question.examples[0]}"]
+            parts += ["", f"Example: {to_text(question.examples[0])}"]
         if item.default:
             parts += ["", f"While it is empty: {item.default}"]
         parts += ["", f"In the answers file: {item.path}"]
         self.query_one("#help", Static).update("\n".join(parts))
-        example = f" e.g. {question.examples[0]}" if question.examples else ""
+        example = f" e.g. {to_text(question.examples[0])}" if question.examples else ""
         self.query_one("#hint", Static).update(f"{question.help}{example}")
 
     # going on
