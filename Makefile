@@ -76,7 +76,7 @@ demo-shell: setup ## a shell on the rehearsal host
 demo-down: setup ## remove the rehearsal host
 	$(BIN)/python -m tests.demo down
 
-bench: setup ## start-up, render and shipping as ratios to the plainest way
+bench: setup ## start-up, screens, render and shipping as ratios to the plainest way
 	$(BIN)/python -m tests.bench
 
 lock: ## resolve dependencies anew

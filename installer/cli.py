@@ -266,6 +266,10 @@ def _dispatch(argv: Sequence[str]) -> ExitCode:
     args = make_parser().parse_args(argv)
     from installer.loading import without_collections
 
+    if args.command is None and not args.unattended:
+        from installer import conversing
+
+        return conversing.converse(args)
     with without_collections():
         from installer import commands
 

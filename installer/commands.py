@@ -46,8 +46,6 @@ Sink = Callable[[Stamped], None]
 
 def run(args: argparse.Namespace) -> ExitCode:
     """Carry out the command that was parsed."""
-    if args.command is None and not args.unattended:
-        return conversing.converse(args, install)
     if args.command in upkeep_commands.COMMANDS:
         return upkeep_commands.COMMANDS[args.command](args, _drain, _finish)
     commands: Mapping[str | None, Callable[[argparse.Namespace], ExitCode]] = {

@@ -1,36 +1,33 @@
 """Holds the conversation with whoever sits at the terminal, and hands over what was answered.
 
 It chooses between screens and numbered lines, keeps every answer, and takes up what an earlier
-conversation left. What is done with the answers is `commands.install`, as for a file.
+conversation left. What is done with the answers is `commands.install`, as for a file. What takes
+long to load is loaded when it is needed: the first screen does not wait for it.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from installer import reading
-from installer.core.catalog import Catalog
-from installer.core.draft import Draft
-from installer.core.errors import ExitCode, Problem, Remedy, TerminalError, UsageError
-from installer.core.fields import nearest
-from installer.core.interview import Interview
-from installer.draft_file import DraftFile
-from installer.plain import Dialogue
-from installer.stacks import load_stacks
-from installer.workspace import state_root
+from installer.core.errors import ExitCode, InstallError, Problem, Remedy, TerminalError
+from installer.loading import without_collections
 
-EVERYTHING = "*"
+if TYPE_CHECKING:
+    from installer.core.interview import Interview
+    from installer.stacks import Stacks
+    from installer.tui.front import Begun
+
 _WORDLESS = frozenset({"", "dumb", "unknown"})
 """Values of TERM that promise no cursor movement (terminfo(5))."""
 
 
-def converse(
-    args: argparse.Namespace, install: Callable[[argparse.Namespace], ExitCode]
-) -> ExitCode:
+def converse(args: argparse.Namespace) -> ExitCode:
     """Ask what is to be asked, then install with everything that was set, in all ways.
 
     Raises:
@@ -40,26 +37,7 @@ def converse(
         IntegrityError: those of an earlier conversation are damaged.
     """
     _require_terminal()
-    catalog = load_stacks().catalog
-    file = DraftFile(Path(args.run_dir) if args.run_dir else state_root())
-    file.prepare()
-    interview = Interview(
-        reading.read_draft(args),
-        catalog,
-        reading.probe_file,
-        _sections(args, catalog),
-    )
-    earlier = None if args.answers else file.load(interview)
-    if not is_plain(args, os.environ):
-        return _on_screen(args, interview, earlier, file)
-    if earlier is not None and _wants("An earlier conversation was not finished. Go on with it?"):
-        interview = earlier
-    dialogue = Dialogue(interview, ask=_ask, tell=print, keep=file.save)
-    args.draft = dialogue.hold().draft
-    status = install(args)
-    if status is ExitCode.OK:
-        file.remove()
-    return status
+    return _in_lines(args) if is_plain(args, os.environ) else _on_screen(args)
 
 
 def consents(deployment: str) -> bool:
@@ -95,41 +73,70 @@ def _require_terminal() -> None:
     )
 
 
-def _on_screen(
-    args: argparse.Namespace, interview: Interview, earlier: Interview | None, file: DraftFile
-) -> ExitCode:
-    from installer.front import LocalFront  # noqa: PLC0415 - only screens need it
-    from installer.tui.app import InstallerApp  # noqa: PLC0415
+def _on_screen(args: argparse.Namespace) -> ExitCode:
+    from installer.tui.app import InstallerApp
 
-    run_dir = Path(args.run_dir) if args.run_dir else None
-    front = LocalFront(load_stacks(), file, run_dir)
-    status = InstallerApp(interview, earlier, front).run()
+    app = InstallerApp(functools.partial(_begin, args))
+    status = app.run()
+    if app.refused is not None:
+        raise app.refused
     if status is None:
-        print("Everything typed is kept; the same command goes on with it.")  # noqa: T201
+        print("Everything typed is kept; the same command goes on with it.")
     return ExitCode(status or 0)
+
+
+def _begin(args: argparse.Namespace) -> Begun:
+    with without_collections():
+        from installer.beginning import begin
+        from installer.front import LocalFront
+        from installer.tui.front import Begun
+    begun = begin(args)
+    front = LocalFront(begun.stacks, begun.file, Path(args.run_dir) if args.run_dir else None)
+    return Begun(begun.interview, begun.earlier, front)
+
+
+def _in_lines(args: argparse.Namespace) -> ExitCode:
+    from installer import commands
+    from installer.beginning import begin
+    from installer.plain import Dialogue
+
+    begun = begin(args)
+    interview = begun.interview
+    if begun.earlier and _wants("An earlier conversation was not finished. Go on with it?"):
+        interview = begun.earlier
+    dialogue = Dialogue(interview, ask=_ask, tell=print, keep=begun.file.save)
+    answered = _settle(dialogue.hold(), begun.stacks)
+    begun.file.save(answered)
+    args.draft = answered.draft
+    status = commands.install(args)
+    if status is ExitCode.OK:
+        begun.file.remove()
+    return status
+
+
+def _settle(interview: Interview, stacks: Stacks) -> Interview:
+    """With what can be found out about the host, where somebody says that it is right.
+
+    Anything else that is wrong with the host is told by the run itself.
+    """
+    from installer.looking import look_at_host
+
+    try:
+        for line in look_at_host(interview, stacks.asset("probe.sh").decode()):
+            print(f"  {line}")
+    except InstallError as error:
+        for problem in error.problems:
+            if problem.remedy.answer is None:
+                continue
+            path, text = problem.remedy.answer
+            print(f"  {problem.summary}. {problem.remedy.summary}.")
+            if _ask(f"Type yes if {text} is right, to take it as {path}: ").lower() == "yes":
+                interview = interview.answer(path, text)
+    return interview
 
 
 def _wants(question: str) -> bool:
     return _ask(f"{question} (Y/n): ").lower() not in {"n", "no"}
-
-
-def _sections(args: argparse.Namespace, catalog: Catalog) -> frozenset[str] | None:
-    """The sections named by `--ask`; None for all of them."""
-    named = tuple(filter(None, (part.strip() for part in (args.ask or "").split(","))))
-    if not named or EVERYTHING in named:
-        return None
-    known = sorted({path.partition(".")[0] for path in Interview(Draft(), catalog).form.questions})
-    unknown = [name for name in named if name not in known]
-    if unknown:
-        near = nearest(unknown[0], known)
-        raise UsageError(
-            Problem(
-                "usage.ask",
-                f"--ask names {unknown[0]!r}, which is no section of the answers",
-                Remedy(f"write {near!r}" if near else f"one of: {', '.join(known)}"),
-            )
-        )
-    return frozenset(named)
 
 
 def _ask(prompt: str) -> str:

@@ -11,17 +11,19 @@ from typing import Any
 from installer import drawing
 from installer.adapters.background import Background, find_background, start_background
 from installer.adapters.clock import SystemClock
+from installer.adapters.foreground import run_here
 from installer.adapters.identity import is_gone, make_owner
 from installer.adapters.network import SystemResolver
 from installer.core.draft import dump
 from installer.core.errors import InstallError, LocalIoError, Problem, Remedy
 from installer.core.interview import Interview
 from installer.draft_file import DraftFile
+from installer.looking import look_at_host, shell_words
 from installer.stacks import Stacks
 from installer.tui.front import Drawing, SizeRow
 from installer.workspace import Workspace, default_root
 
-SIZING = "sizing"
+SIZING, TARGET = "sizing", "target"
 
 
 @dataclass
@@ -83,6 +85,12 @@ class LocalFront:
         ]
         return (drawing.describe_sizing(sizing), cost, "", *rows)
 
+    def look_at(self, step: str, interview: Interview) -> tuple[str, ...]:
+        """The host, for the step about it."""
+        if step != TARGET:
+            return ()
+        return look_at_host(interview, self.stacks.asset("probe.sh").decode())
+
     def look_up(self, name: str) -> tuple[str, ...]:
         """Addresses of a name."""
         return SystemResolver().addresses(name)
@@ -111,6 +119,11 @@ class LocalFront:
                     where=str(root),
                 )
             ) from error
+
+    def open_shell(self, interview: Interview) -> bool:
+        """With OpenSSH's client, where it is installed."""
+        words = shell_words(interview.validate(attended=True).answers.ssh)
+        return words is not None and run_here(words)
 
     def watched(self) -> Background | None:
         """The command that was started last, also by an earlier session."""

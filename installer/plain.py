@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from installer.core.errors import Problem
+from installer.core.fields import to_text
 from installer.core.interview import Interview, InterviewStep, Item
 
 Ask = Callable[[str], str]
@@ -175,7 +176,7 @@ def explain(item: Item) -> Iterator[str]:
     if question.rule.choices:
         yield f"One of: {', '.join(question.rule.choices)}."
     if question.examples:
-        yield f"Example: {', '.join(map(str, question.examples))}."
+        yield f"Example: {', '.join(map(to_text, question.examples))}."
     if question.rule.takes == "secret":
         yield "A reference to a secret: env:NAME, file:/path, prompt; never the secret itself."
     yield f"Now: {_shown(item) or 'nothing'} ({item.source})."

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from installer.core.certificates import TlsMaterial
 from installer.core.secrets import Secret, SecretSpec
-from installer.core.sign_in import SignIn
 from installer.core.store_rules import StoreRules
+
+if TYPE_CHECKING:  # what renders is not loaded to ship files
+    from installer.core.sign_in import SignIn
 
 
 class SecretStore(Protocol):

@@ -37,6 +37,7 @@ from installer.core.answers_choices import (
     TlsAcme,
     TlsFiles,
 )
+from installer.core.answers_sections import Ssh
 from installer.core.fields_hosts import BASTION
 from installer.core.redaction import Redactor
 from installer.core.secretrefs import SecretRef
@@ -60,7 +61,7 @@ def open_ports(
         InstallError: of the port that could not be opened.
     """
     answers, clock = job.plan.answers, SystemClock()
-    target = _ssh_target(answers, reader)
+    target = ssh_target(answers.ssh, reader)
     host = SshHost(target)
     engine = ComposeEngine(host, login=_registry_login(answers, reader))
     opening = Opening(job, workspace, reader, access, host, engine, clock.now, os.urandom)
@@ -129,7 +130,7 @@ def open_target(job: Job, reader: SecretReader) -> Iterator[Target]:
     Raises:
         InstallError: it cannot be reached.
     """
-    host = SshHost(_ssh_target(job.plan.answers, reader))
+    host = SshHost(ssh_target(job.plan.answers.ssh, reader))
     with closing(host):
         host.connect()
         yield Target(host, SystemClock())
@@ -155,7 +156,7 @@ def open_kept(
     if is_file and not workspace.store.exists():
         yield None
         return
-    host = host or SshHost(_ssh_target(job.plan.answers, reader))
+    host = host or SshHost(ssh_target(job.plan.answers.ssh, reader))
     clock = SystemClock()
     opening = Opening(
         job, workspace, reader, access, host, ComposeEngine(host), clock.now, os.urandom
@@ -257,8 +258,8 @@ def _registry_login(answers: Answers, reader: SecretReader) -> OptionalLogin:
     return choose_login(registry.mirror, registry.username, password)
 
 
-def _ssh_target(answers: Answers, reader: SecretReader) -> SshTarget:
-    ssh = answers.ssh
+def ssh_target(ssh: Ssh, reader: SecretReader) -> SshTarget:
+    """How the target is reached, with the secrets that its answers refer to."""
     return SshTarget(
         host=ssh.host,
         user=ssh.user,

@@ -197,7 +197,7 @@ def _open_verified(
             break
         key = _host_key(transport)
         shown.append(key)
-        problem = _judge(hop, key, known, pin, target.known_hosts_file)
+        problem = _judge(hop, key, known, pin, target)
         if problem is None and pin in (None, key.fingerprint):
             return transport
         transport.close()
@@ -208,7 +208,9 @@ def _open_verified(
     raise HostKeyError(mismatched_pin(hop, pin or "", shown))
 
 
-def _judge(hop: SshHop, key: HostKey, known: Known, pin: str | None, file: str) -> Problem | None:
+def _judge(
+    hop: SshHop, key: HostKey, known: Known, pin: str | None, target: SshTarget
+) -> Problem | None:
     """What speaks against a key; a pin silences everything but a revocation."""
     match known.verdict(key):
         case "revoked":
@@ -216,7 +218,8 @@ def _judge(hop: SshHop, key: HostKey, known: Known, pin: str | None, file: str) 
         case "changed" if pin is None:
             return changed_key(hop, key, known)
         case "unknown" if pin is None:
-            return unknown_key(hop, key, known, file)
+            file, is_target = target.known_hosts_file, hop == target.hop
+            return unknown_key(hop, key, known, file, is_target=is_target)
     return None
 
 

@@ -73,8 +73,8 @@ def broken_shell(hop: SshHop, status: int, said: str) -> Problem:
     )
 
 
-def unknown_key(hop: SshHop, key: HostKey, known: Known, file: str) -> Problem:
-    """A server of which no key is recorded or pinned."""
+def unknown_key(hop: SshHop, key: HostKey, known: Known, file: str, *, is_target: bool) -> Problem:
+    """A server of which no key is recorded or pinned; the answers can pin the target's."""
     line = f"{hop.address} {key}"
     notes = "; ".join(
         f"{entry.place} names an authority for this host, host certificates are not used"
@@ -94,6 +94,7 @@ def unknown_key(hop: SshHop, key: HostKey, known: Known, file: str) -> Problem:
                 f"{hop.host}",
                 f"echo {shlex.quote(line)} >> {file}",
             ),
+            answer=("ssh.host_key_fingerprint", key.fingerprint) if is_target else None,
         ),
     )
 

@@ -62,10 +62,14 @@ class ExitCode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What to do about a problem: one sentence, and commands that can be copied as they stand."""
+    """What to do about a problem: one sentence, and commands that can be copied as they stand.
+
+    `answer` is an answer path and a text that would settle it; never taken unless a person says so.
+    """
 
     summary: str
     commands: tuple[str, ...] = ()
+    answer: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Label, Select, Static, TextArea
 
+from installer.core.fields import to_text
 from installer.core.interview import Item
 from installer.tui.signs import sign
 
@@ -126,4 +127,4 @@ def row_id(path: str) -> str:
 
 
 def _example(item: Item) -> str:
-    return f"e.g. {item.question.examples[0]}" if item.question.examples else ""
+    return f"e.g. {to_text(item.question.examples[0])}" if item.question.examples else ""

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from installer.core.events import CheckResult
-from installer.core.interview import Interview
+if TYPE_CHECKING:  # the first screen is drawn before these are loaded
+    from installer.core.events import CheckResult
+    from installer.core.interview import Interview
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,24 @@ class Front(Protocol):
         """Lines that show what a step's answers come to; none while they do not stand."""
         ...
 
+    def look_at(self, step: str, interview: Interview) -> tuple[str, ...]:
+        """What is there that a step's answers lead to; nothing for most steps. May take a minute.
+
+        Raises:
+            InstallError: it cannot be reached, or who it is has to be confirmed first.
+        """
+        ...
+
     def look_up(self, name: str) -> tuple[str, ...]:
         """Addresses of a name, as this machine sees it; may take seconds."""
         ...
 
     def start(self, command: str, interview: Interview, flags: Sequence[str] = ()) -> Watched:
         """Start a command with these answers. Raises `InstallError`."""
+        ...
+
+    def open_shell(self, interview: Interview) -> bool:
+        """A shell on the target in this terminal, to its end; False where there is no program."""
         ...
 
     def watched(self) -> Watched | None:
@@ -101,3 +114,17 @@ class Front(Protocol):
     def report(self) -> Mapping[str, Any] | None:
         """The report of the run that ended last."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What a session begins with.
+
+    Attributes:
+        interview: The answers of file, environment and flags.
+        earlier: Those of a conversation that was not finished.
+    """
+
+    interview: Interview
+    earlier: Interview | None
+    front: Front

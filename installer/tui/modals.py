@@ -50,6 +50,10 @@ class Evidence(ModalScreen[None]):
             yield Static(self._text, markup=False)
 
 
+SIDE_BY_SIDE = 3
+"""Answers that fit into one line of a narrow terminal."""
+
+
 class Choose(ModalScreen[str | None]):
     """A question with a few answers, the safe one first and focused."""
 
@@ -63,10 +67,28 @@ class Choose(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Label(self._question, markup=False)
-            with Horizontal(classes="buttons"):
+            with (
+                Horizontal(classes="buttons") if len(self._answers) <= SIDE_BY_SIDE else Vertical()
+            ):
                 for name, text in self._answers.items():
-                    yield Button(text, id=name)
+                    yield Button(text, id=name, compact=len(self._answers) > SIDE_BY_SIDE)
 
     @on(Button.Pressed)
     def _chosen(self, event: Button.Pressed) -> None:
         self.dismiss(event.button.id)
+
+
+TAKE, LEAVE = "take", "leave"
+
+
+class Confirm(Choose):
+    """Whether something that was found out is right; only then it becomes an answer."""
+
+    @classmethod
+    def of(cls, found: str, path: str, text: str) -> Confirm:
+        """The question about one answer; not taking it comes first."""
+        return cls(
+            f"{found}.\n\nCompare {text} with what the owner of the host tells you, by another way"
+            f" than this connection. Only if they agree, take it as {path}.",
+            {LEAVE: "Not now", TAKE: "They agree"},
+        )

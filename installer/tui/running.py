@@ -53,6 +53,8 @@ class RunScreen(Screen[int | None]):
         self._asked: str | None = None
         self._told: int | None = None
         self._status: int | None = None
+        self.offered: dict[str, tuple[str, str, str]] = {}
+        """Problem that an answer would settle → what was found, answer path, text."""
 
     def compose(self) -> ComposeResult:
         yield Header(icon="", show_clock=False)
@@ -149,6 +151,8 @@ class RunScreen(Screen[int | None]):
         self._now(f"{sign('fail')} It did not succeed{status}. Escape goes on.")
 
     def _complain(self, problem: Mapping[str, Any]) -> None:
+        if answer := problem["remedy"].get("answer"):
+            self.offered[problem["code"]] = (problem["summary"], *answer)
         self._write(f"{sign('fail')} {problem['summary']}")
         for line in (problem.get("detail") or "").splitlines():
             self._write(f"    {line}")

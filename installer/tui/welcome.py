@@ -9,7 +9,9 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Button, Footer, Header, Static
 
-from installer.tui.front import Watched
+from installer.tui.front import Begun
+
+NEW, RESUME, VERIFY, WATCH = "new", "resume", "verify", "watch"
 
 TEXT = """\
 Installs a hardened developer platform on one host, over SSH.
@@ -28,28 +30,28 @@ class WelcomeScreen(Screen[str | None]):
         Binding("up", "app.focus_previous", show=False),
     ]
 
-    def __init__(self, *, can_resume: bool, running: Watched | None, has_report: bool) -> None:
-        super().__init__()
-        self._can_resume = can_resume
-        self._under_way = running
-        self._has_report = has_report
-
     def compose(self) -> ComposeResult:
         yield Header(icon="", show_clock=False)
         with Vertical(id="welcome"):
             yield Static(TEXT, markup=False)
-            if self._under_way:
-                yield Button(f"Watch the run under way ({self._under_way.command})", id="watch")
-            if self._can_resume:
-                yield Button("Go on with the answers of last time", id="resume")
-            yield Button("Begin", id="new")
-            if self._has_report:
-                yield Button("Verify the platform", id="verify")
         yield Footer()
 
     def on_mount(self) -> None:
         self.title, self.sub_title = "devplat-install", ""
-        self.query("Button").first().focus()
+
+    async def offer(self, begun: Begun) -> None:
+        """What there is to choose, once that is known."""
+        watched = begun.front.watched()
+        buttons = []
+        if watched and watched.is_running:
+            buttons.append(Button(f"Watch the run under way ({watched.command})", id=WATCH))
+        if begun.earlier is not None:
+            buttons.append(Button("Go on with the answers of last time", id=RESUME))
+        buttons.append(Button("Begin", id=NEW))
+        if begun.front.report() is not None:
+            buttons.append(Button("Verify the platform", id=VERIFY))
+        await self.query_one("#welcome").mount(*buttons)
+        buttons[0].focus()
 
     @on(Button.Pressed)
     def _chosen(self, event: Button.Pressed) -> None:

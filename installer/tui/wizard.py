@@ -13,9 +13,12 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import Screen
 from textual.widgets import Button, Footer, Header, Label, ListItem, ListView, Static
 
+from installer.core.errors import InstallError, Problem
+from installer.core.fields import to_text
 from installer.core.interview import Interview, Item
 from installer.tui.fields import FieldRow, row_id
 from installer.tui.front import Front
+from installer.tui.modals import TAKE, Confirm
 from installer.tui.signs import sign
 
 NAMES = "domain."
@@ -29,6 +32,7 @@ class WizardScreen(Screen[Interview | None]):
         Binding("f2,ctrl+n", "next", "Next step"),
         Binding("f3,ctrl+b", "previous", "Step before"),
         Binding("f4", "details", "Single services"),
+        Binding("f5", "look", "Look there"),
         Binding("ctrl+z", "undo", "Undo", show=False),
         Binding("escape", "leave", "Later"),
     ]
@@ -65,8 +69,6 @@ class WizardScreen(Screen[Interview | None]):
     async def _show_step(self) -> None:
         steps = self.interview.steps
         step = steps[self._at]
-        self.title = "devplat-install"
-        self.sub_title = f"{step.title}, step {self._at + 1} of {len(steps)}"
         self.query_one("#why", Static).update(step.why)
         await self._list_steps()
         fields = self.query_one("#fields", VerticalScroll)
@@ -78,6 +80,9 @@ class WizardScreen(Screen[Interview | None]):
         fields.scroll_home(animate=False)
         if rows := self.query(FieldRow):
             rows.first().control.focus()
+        self.title = "devplat-install"
+        # told last: from here on what is typed goes into this step's fields
+        self.sub_title = f"{step.title}, step {self._at + 1} of {len(steps)}"
 
     async def _list_steps(self) -> None:
         view = self.query_one("#steps", ListView)
@@ -152,9 +157,44 @@ class WizardScreen(Screen[Interview | None]):
 
     def _show_preview(self, interview: Interview, lines: tuple[str, ...]) -> None:
         if interview is self.interview:
-            preview = self.query_one("#preview", Static)
-            preview.update("\n".join(lines))
-            preview.display = bool(lines)
+            self._show_lines(lines)
+
+    def _show_lines(self, lines: tuple[str, ...]) -> None:
+        preview = self.query_one("#preview", Static)
+        preview.update("\n".join(lines))
+        preview.display = bool(lines)
+
+    @work(thread=True, exclusive=True, group="look")
+    def action_look(self) -> None:
+        """At what the answers of this step lead to; typing goes on meanwhile."""
+        step, interview = self.interview.steps[self._at].name, self.interview
+        self.app.call_from_thread(self._show_seen, step, ("looking …",))
+        problems: tuple[Problem, ...] = ()
+        try:
+            lines = self._front.look_at(step, interview)
+        except InstallError as error:
+            problems = error.problems
+            lines = tuple(f"{sign('fail')} {p.summary}. {p.remedy.summary}" for p in problems)
+        self.app.call_from_thread(self._show_seen, step, lines)
+        self.app.call_from_thread(self._offer, problems)
+
+    def _show_seen(self, step: str, lines: tuple[str, ...]) -> None:
+        if self.interview.steps[self._at].name == step:
+            self._show_lines(lines or ("nothing is looked at for this step",))
+
+    @work
+    async def _offer(self, problems: tuple[Problem, ...]) -> None:
+        """An answer that would settle a problem, if somebody says that it is right."""
+        for problem in problems:
+            if problem.remedy.answer is None:
+                continue
+            path, text = problem.remedy.answer
+            if await self.app.push_screen_wait(Confirm.of(problem.summary, path, text)) == TAKE:
+                self._earlier.append(self.interview)
+                self.interview = self.interview.answer(path, text)
+                self._front.save(self.interview)
+                await self._show_step()
+                self.action_look()
 
     def _tell(self, path: str, name: str, found: str) -> None:
         for row in self.query(FieldRow):
@@ -169,12 +209,12 @@ class WizardScreen(Screen[Interview | None]):
         if question.rule.choices:
             parts += ["", f"One of: {', '.join(question.rule.choices)}."]
         if question.examples:
-            parts += ["", f"Example: {question.examples[0]}"]
+            parts += ["", f"Example: {to_text(question.examples[0])}"]
         if item.default:
             parts += ["", f"While it is empty: {item.default}"]
         parts += ["", f"In the answers file: {item.path}"]
         self.query_one("#help", Static).update("\n".join(parts))
-        example = f" e.g. {question.examples[0]}" if question.examples else ""
+        example = f" e.g. {to_text(question.examples[0])}" if question.examples else ""
         self.query_one("#hint", Static).update(f"{question.help}{example}")
 
     # going on
@@ -193,10 +233,17 @@ class WizardScreen(Screen[Interview | None]):
                 first.scroll_visible(animate=False)
             self.notify("Some answers still need attention.", severity="warning")
             return
-        if self._at + 1 == len(steps):
+        if self._at + 1 < len(steps):
+            self._at += 1
+        elif unsettled := [
+            i for i, each in enumerate(steps) if not self.interview.is_settled(each)
+        ]:
+            self._at = unsettled[0]
+            self._insisted.add(steps[self._at].name)
+            self.notify("Answers of this step still need attention.", severity="warning")
+        else:
             self.dismiss(self.interview)
             return
-        self._at += 1
         await self._show_step()
 
     @on(Button.Pressed, "#back")

@@ -1,4 +1,4 @@
-"""`python -m tests.bench`: start-up, render and shipping as ratios to the plainest way.
+"""`python -m tests.bench`: start-up, screens, render and shipping as ratios to the plainest way.
 
 Prints one table and ends with 0, whatever the ratios are; with 1 when a contender fails.
 """
@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.bench import netlab, rendering, shipping, startup
+from tests.bench import netlab, rendering, screens, shipping, startup
 from tests.bench.figures import ContenderError, Row, format_table
 
-AREAS = ("startup", "render", "ship")
+AREAS = ("startup", "screens", "render", "ship")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         home = Path(name)
         measurements: dict[str, Callable[[], list[Row]]] = {
             "startup": lambda: startup.measure(home, 2 * args.n + 1),
+            "screens": lambda: screens.measure(home, args.n),
             "render": lambda: rendering.measure(home, args.n),
             "ship": lambda: ship(home, args.n, args.rtt, notes),
         }

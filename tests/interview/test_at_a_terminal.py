@@ -3,78 +3,15 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
-import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from installer.core.errors import ExitCode
 from installer.core.images import ImageLock, format_lock, lock_keys
+from tests.interview.terminal import Open, open_terminals
 from tests.stacks.builders import load
-
-PATIENCE_S = 60
-CODE = "from installer.cli import main; import sys; sys.exit(main(sys.argv[1:]))"
-
-
-class Terminal:
-    """A program at a terminal of its own; types an answer whenever a prompt has appeared."""
-
-    def __init__(self, argv: list[str], environment: dict[str, str]) -> None:
-        self.pid, self._handle = pty.fork()
-        if self.pid == 0:
-            os.execve(  # noqa: S606
-                sys.executable, [sys.executable, "-c", CODE, *argv], environment
-            )
-        self.text = ""
-
-    def read_until(self, wanted: str) -> str:
-        """What appears up to and with a text."""
-        end = time.monotonic() + PATIENCE_S
-        while wanted not in self.text:
-            assert time.monotonic() < end, f"{wanted!r} never came; last: {self.text[-500:]!r}"
-            if select.select([self._handle], [], [], 0.2)[0]:
-                try:
-                    self.text += os.read(self._handle, 65536).decode()
-                except OSError as error:
-                    raise AssertionError(f"ended before {wanted!r}: {self.text[-900:]}") from error
-        seen, _, self.text = self.text.partition(wanted)
-        return seen
-
-    def type(self, line: str) -> None:
-        os.write(self._handle, f"{line}\n".encode())
-
-    def answer(self, typed: dict[str, str]) -> None:
-        """Type what was prepared for a question's title, and Enter otherwise, to the end."""
-        waiting = dict(typed)
-        while True:
-            try:
-                line = self.read_until("]: ").rpartition("\n")[2]
-            except AssertionError:
-                assert not waiting, f"never asked: {waiting}"
-                return
-            self.type(waiting.pop(line.partition(" ")[2].partition(" [")[0], ""))
-
-    def status(self) -> int:
-        """How it ended."""
-        end = time.monotonic() + PATIENCE_S
-        while time.monotonic() < end:
-            if select.select([self._handle], [], [], 0.1)[0]:
-                try:
-                    self.text += os.read(self._handle, 65536).decode()
-                except OSError:
-                    break
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-
-
-Open = Callable[..., Terminal]
 
 
 @pytest.fixture
@@ -86,23 +23,9 @@ def lock(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_terminal(tmp_path: Path, lock: Path) -> Iterator[Open]:
-    opened: list[Terminal] = []
-
-    def start(*argv: str, **environment: str) -> Terminal:
-        own = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm"}
-        own |= {"PYTHONPATH": str(Path(__file__).parents[2]), "COLUMNS": "400"}
-        terminal = Terminal([*argv, "--run-dir", str(tmp_path / "run")], {**own, **environment})
-        opened.append(terminal)
-        return terminal
-
-    yield start
-    for terminal in opened:
-        try:
-            terminal.kill()
-            os.waitpid(terminal.pid, 0)
-        except (ProcessLookupError, ChildProcessError):
-            continue
+def open_terminal(tmp_path: Path) -> Iterator[Open]:
+    with open_terminals(tmp_path) as start:
+        yield start
 
 
 def settings(lock: Path) -> list[str]:

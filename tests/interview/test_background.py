@@ -117,7 +117,9 @@ def test_answers_in_the_environment_do_not_reach_it(tmp_path: Path, monkeypatch)
 
 def test_an_interrupted_run_ends_with_the_status_of_an_interrupt(tmp_path: Path) -> None:
     # the handler is set here: what was started in the background of a shell ignores the signal
-    program = "signal.signal(2, signal.default_int_handler); print('up', flush=True); time.sleep(60)"
+    program = (
+        "signal.signal(2, signal.default_int_handler); print('up', flush=True); time.sleep(60)"
+    )
     waiting = subprocess.Popen(
         [sys.executable, "-c", f"import signal, time; {program}"], stdout=subprocess.PIPE
     )

@@ -23,6 +23,7 @@ NEEDED = {
     "ssh": "openssh-client",
     "sshd": "openssh-server",
     "openssl": "openssl",
+    "tmux": "tmux",
 }
 """Program → the Debian package that brings it."""
 

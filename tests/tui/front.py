@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from installer.core.errors import InstallError, Problem, Remedy
 from installer.core.events import CheckResult, Outcome
 from installer.core.interview import Interview
 from installer.tui.front import Drawing, SizeRow
@@ -16,6 +17,12 @@ PROBLEM = {
     "detail": "exit code 1\nlast line of its log",
     "remedy": {"summary": "read the log of coder", "commands": ["docker logs coder"]},
 }
+PINNED, FINGERPRINT = "ssh.host_key_fingerprint", "SHA256:" + "A" * 43
+UNKNOWN_KEY = Problem(
+    "ssh.host_key_unknown",
+    f"the host key of 10.0.0.5 is not known: ssh-ed25519 {FINGERPRINT}",
+    Remedy("compare it", answer=(PINNED, FINGERPRINT)),
+)
 CHECK = {
     "id": "HD-05",
     "title": "root file system is read-only",
@@ -101,6 +108,8 @@ class FakeFront:
     saved: list[Interview] = field(default_factory=list)
     started: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     looked_up: list[str] = field(default_factory=list)
+    seen: Mapping[str, tuple[str, ...] | InstallError] = field(default_factory=dict)
+    shells: int = 0
 
     def save(self, interview: Interview) -> None:
         self.saved.append(interview)
@@ -122,6 +131,16 @@ class FakeFront:
 
     def preview(self, step: str, interview: Interview) -> tuple[str, ...]:
         return ("14 CPUs, 24576 MiB",) if step == "sizing" else ()
+
+    def look_at(self, step: str, interview: Interview) -> tuple[str, ...]:
+        seen = self.seen.get(step, ())
+        if isinstance(seen, InstallError) and interview.item(PINNED).text != FINGERPRINT:
+            raise seen
+        return () if isinstance(seen, InstallError) else seen
+
+    def open_shell(self, interview: Interview) -> bool:
+        self.shells += 1
+        return False
 
     def look_up(self, name: str) -> tuple[str, ...]:
         self.looked_up.append(name)

@@ -17,6 +17,7 @@ from textual.screen import Screen
 from installer.core import draft
 from installer.core.interview import STEPS, Interview
 from installer.tui.app import InstallerApp
+from installer.tui.front import Begun
 from installer.tui.results import ResultsScreen
 from installer.tui.review import ReviewScreen
 from installer.tui.running import RunScreen
@@ -24,6 +25,14 @@ from installer.tui.welcome import WelcomeScreen
 from installer.tui.wizard import WizardScreen
 from tests.stacks.builders import load
 from tests.tui.front import REPORT, FakeFront, FakeRun
+
+
+class Welcome(WelcomeScreen):
+    """Somebody was here before."""
+
+    async def on_mount(self) -> None:
+        await self.offer(Begun(interview(), interview(), FakeFront(last_report=REPORT)))
+
 
 EXPECTED = Path(__file__).parent / "expected"
 SIZES = ((80, 24), (160, 48))
@@ -46,9 +55,7 @@ def interview() -> Interview:
 def screens() -> dict[str, Callable[[], Screen[Any]]]:
     """Name → maker."""
     front = FakeFront(runs={})
-    made: dict[str, Callable[[], Screen[Any]]] = {
-        "welcome": lambda: WelcomeScreen(can_resume=True, running=None, has_report=True)
-    }
+    made: dict[str, Callable[[], Screen[Any]]] = {"welcome": Welcome}
     for index, step in enumerate(STEPS):
         made[step.name] = lambda index=index: WizardScreen(interview(), front, index)
     made["review"] = lambda: ReviewScreen(
@@ -68,7 +75,7 @@ def look_at(make: Callable[[], Screen[Any]], size: tuple[int, int]) -> tuple[str
         def converse(self) -> None:
             self.push_screen(make())
 
-    app = Shown(interview(), None, FakeFront())
+    app = Shown(lambda: Begun(interview(), None, FakeFront()))
     seen: list[str] = []
 
     async def run() -> None:
