@@ -14,10 +14,14 @@ from installer.adapters.clock import SystemClock
 from installer.adapters.foreground import run_here
 from installer.adapters.identity import is_gone, make_owner
 from installer.adapters.network import SystemResolver
+from installer.checklist_desk import Desk, nothing_verified
+from installer.cli import make_parser
+from installer.core.checklist import Standing, attest, waive
 from installer.core.draft import dump
-from installer.core.errors import InstallError, LocalIoError, Problem, Remedy
+from installer.core.errors import InstallError, LocalIoError, Problem, Remedy, UsageError
 from installer.core.interview import Interview
 from installer.draft_file import DraftFile
+from installer.invocation import Invocation
 from installer.looking import look_at_host, shell_words
 from installer.stacks import Stacks
 from installer.tui.front import Drawing, SizeRow
@@ -99,16 +103,23 @@ class LocalFront:
         """Start a command with these answers; it goes on when this program ends."""
         answers = interview.validate(attended=True).answers
         root = self.run_dir or default_root(answers.deployment.name)
-        run = make_owner(SystemClock().now()).run
-        workspace = Workspace(root, run)
+        workspace = Workspace(root, make_owner(SystemClock().now()).run)
         workspace.prepare()
-        path = workspace.save_answers(dump(answers))
+        return self._start(command, root, workspace.save_answers(dump(answers)), flags)
+
+    def repeat(self, command: str) -> Background:
+        """With the answers that lie beside the latest report."""
+        root = self._reported_root()
+        return self._start(command, root, Workspace(root, "").answers, ())
+
+    def _start(self, command: str, root: Path, answers: Path, flags: Sequence[str]) -> Background:
         self._root = root
+        run = make_owner(SystemClock().now()).run
         try:
             return start_background(
                 root / "background" / run,
                 command,
-                ["--answers", str(path), "--run-dir", str(root), *flags],
+                ["--answers", str(answers), "--run-dir", str(root), *flags],
             )
         except OSError as error:
             raise LocalIoError(
@@ -133,12 +144,47 @@ class LocalFront:
 
     def report(self) -> Mapping[str, Any] | None:
         """The report of the run that ended last."""
-        paths = [path for root in self._roots() for path in root.glob("runs/*/report.json")]
-        latest = max(paths, key=lambda path: path.parent.name, default=None)
+        latest = self._latest_report()
         if latest is None:
             return None
         report: Mapping[str, Any] = json.loads(latest.read_text(encoding="utf-8"))
         return report
+
+    def checklist(self) -> Standing:
+        """Of the deployment whose report is the latest."""
+        scene, _, _ = self._desk().look()
+        return scene.standing
+
+    def attest(self, id: str, by: str, note: str) -> None:
+        """As `checklist attest`."""
+        desk = self._desk()
+        desk.record(attest(desk.look()[0], id, by=by, note=note))
+
+    def waive(self, id: str, by: str, reason: str, until: str) -> None:
+        """As `checklist waive`."""
+        desk = self._desk()
+        desk.record(waive(desk.look()[0], id, by=by, reason=reason, until=until))
+
+    def export(self) -> tuple[str, ...]:
+        """As `report`, beside the report of the last verification; signed is only the command's."""
+        return tuple(map(str, self._desk().write_pack(None, None)))
+
+    def _desk(self) -> Desk:
+        root = self._reported_root()
+        given = ["--answers", str(Workspace(root, "").answers), "--run-dir", str(root)]
+        args = make_parser().parse_args([*given, "checklist", "show"])
+        invocation = Invocation.open(args, offline=True)
+        return Desk.open(invocation.job, root)
+
+    def _reported_root(self) -> Path:
+        latest = self._latest_report()
+        if latest is None:
+            raise UsageError(nothing_verified(self.run_dir or self.file.folder))
+        return latest.parents[2]
+
+    def _latest_report(self) -> Path | None:
+        paths = [path for root in self._roots() for path in root.glob("runs/*/report.json")]
+        return max(paths, key=lambda path: path.parent.name, default=None)
 
     def _roots(self) -> list[Path]:
         """Where deployments of this operator are kept."""

@@ -27,7 +27,7 @@ def format_proposal(proposal: Proposal, facts: Mapping[str, str]) -> Iterator[st
         remedy = f"; {item.problem.remedy.summary}" if item.problem else ""
         yield f"! not met, {item.title}: {item.found}{remedy}"
     for change in proposal.deployed.edited:
-        yield f"! edited on the target: {change.path} ({change.kind})"
+        yield f"~ edited on the target: {change.path} ({change.kind})"
     if proposal.is_noop:
         yield "no changes"
     for service in proposal.services:

@@ -13,6 +13,7 @@ from textual.app import App
 from installer.core.draft import dump
 from installer.core.errors import InstallError
 from installer.core.interview import Interview
+from installer.tui.checklist import ChecklistScreen
 from installer.tui.front import Begun, Watched
 from installer.tui.modals import TAKE, Choose, Confirm
 from installer.tui.results import ResultsScreen
@@ -21,6 +22,7 @@ from installer.tui.running import RunScreen
 from installer.tui.welcome import NEW, RESUME, VERIFY, WATCH
 from installer.tui.wizard import WizardScreen
 
+CHECKLIST = "checklist"
 LOOK, AGAIN, BACK, SHELL, BUNDLE = "look", "again", "rollback", "shell", "bundle"
 AFTER_FAILURE = {
     LOOK: "Look at the checks",
@@ -50,7 +52,7 @@ class Course:
         if chosen == WATCH and watched and watched.is_running:
             await self._watch(watched)
         elif chosen == VERIFY:
-            await self._verify(self._earlier or self._interview)
+            await self._verify()
         elif chosen in (NEW, RESUME):
             begun = self._earlier if chosen == RESUME and self._earlier else self._interview
             await self._install(begun)
@@ -97,8 +99,14 @@ class Course:
         self._front.save(settled)
         return await self._review(settled)
 
-    async def _verify(self, interview: Interview) -> None:
-        await self._watch(self._start("verify", interview))
+    async def _verify(self) -> None:
+        try:
+            verifying = self._front.repeat("verify")
+        except InstallError as error:
+            told = "\n".join(f"{p.summary}. {p.remedy.summary}" for p in error.problems)
+            self._app.exit(int(error.exit_code), message=told)
+            return
+        await self._watch(verifying)
 
     async def _ask_again(self, command: str) -> Watched | None:
         """After a failure: the same once more, if that is wanted and possible."""
@@ -145,12 +153,16 @@ class Course:
         report = self._front.report()
         wanted = await self._show_results(report) if report else None
         if wanted == VERIFY:
-            await self._verify(self._earlier or self._interview)
+            await self._verify()
             return
         self._app.exit(status)
 
     async def _show_results(self, report: Mapping[str, Any]) -> str | None:
-        return await self._app.push_screen_wait(ResultsScreen(report))
+        while True:
+            wanted = await self._app.push_screen_wait(ResultsScreen(report))
+            if wanted != CHECKLIST:
+                return wanted
+            await self._app.push_screen_wait(ChecklistScreen(self._front))
 
     def _complain(self, error: InstallError) -> None:
         for problem in error.problems:

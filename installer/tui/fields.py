@@ -82,6 +82,15 @@ class FieldRow(Vertical):
         self.set_class(bool(refusals), "refused")
         self.set_class(bool(item.warnings) and not refusals, "warned")
 
+    def take(self) -> str | None:
+        """What was typed since it was last taken; None when nothing was."""
+        self._was_left = True
+        text = self._text()
+        if text == self._sent:
+            return None
+        self._sent = text
+        return text
+
     def insist(self) -> None:
         """From now on tell that an answer is missing."""
         self._was_left = True
@@ -90,10 +99,7 @@ class FieldRow(Vertical):
     @on(Input.Submitted)
     @on(DescendantBlur)
     def _left(self) -> None:
-        self._was_left = True
-        text = self._text()
-        if text != self._sent:
-            self._sent = text
+        if (text := self.take()) is not None:
             self.post_message(self.Typed(self.item.path, text))
 
     @on(DescendantFocus)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # the first screen is drawn before these are loaded
+    from installer.core.checklist import Standing
     from installer.core.events import CheckResult
     from installer.core.interview import Interview
 
@@ -103,8 +104,32 @@ class Front(Protocol):
         """Start a command with these answers. Raises `InstallError`."""
         ...
 
+    def repeat(self, command: str) -> Watched:
+        """Start a command with the answers of the run whose report is the latest.
+
+        Raises:
+            InstallError: there is none, or it cannot be started.
+        """
+        ...
+
     def open_shell(self, interview: Interview) -> bool:
         """A shell on the target in this terminal, to its end; False where there is no program."""
+        ...
+
+    def checklist(self) -> Standing:
+        """How every item of the checklists stands. Raises `InstallError`."""
+        ...
+
+    def attest(self, id: str, by: str, note: str) -> None:
+        """Record that a person states an item to be met. Raises `InstallError`."""
+        ...
+
+    def waive(self, id: str, by: str, reason: str, until: str) -> None:
+        """Record that a person accepts an item as it is, until a day. Raises `InstallError`."""
+        ...
+
+    def export(self) -> tuple[str, ...]:
+        """Write the evidence of the last verification; the paths. Raises `InstallError`."""
         ...
 
     def watched(self) -> Watched | None:

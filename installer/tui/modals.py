@@ -50,6 +50,38 @@ class Evidence(ModalScreen[None]):
             yield Static(self._text, markup=False)
 
 
+class Texts(ModalScreen[dict[str, str] | None]):
+    """A few texts that belong together; name → what was typed."""
+
+    BINDINGS = [("escape", "dismiss(None)", "Back")]
+
+    def __init__(self, heading: str, wanted: dict[str, str]) -> None:
+        super().__init__()
+        self._heading = heading
+        self._wanted = wanted
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Label(self._heading, markup=False)
+            for name, title in self._wanted.items():
+                yield Input(placeholder=title, id=name)
+            with Horizontal(classes="buttons"):
+                yield Button("Record", variant="primary", id="record")
+
+    @on(Input.Submitted)
+    def _next(self, event: Input.Submitted) -> None:
+        fields = list(self.query(Input))
+        after = fields.index(event.input) + 1
+        if after < len(fields):
+            fields[after].focus()
+        else:
+            self._record()
+
+    @on(Button.Pressed)
+    def _record(self) -> None:
+        self.dismiss({str(field.id): field.value for field in self.query(Input)})
+
+
 SIDE_BY_SIDE = 3
 """Answers that fit into one line of a narrow terminal."""
 

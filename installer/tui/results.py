@@ -22,10 +22,11 @@ _ORDER = ("fail", "unknown", "warn", "waived", "pass")
 
 
 class ResultsScreen(Screen[str | None]):
-    """Ends with the name of what is wanted next: `verify`, or None for the end."""
+    """Ends with the name of what is wanted next: `verify`, `checklist`, or None for the end."""
 
     BINDINGS = [
         Binding("r", "dismiss('verify')", "Check everything again"),
+        Binding("c", "dismiss('checklist')", "Checklist"),
         Binding("slash", "filter", "Filter"),
         Binding("p", "passes", "With those that pass"),
         Binding("q,escape", "dismiss(None)", "Done"),

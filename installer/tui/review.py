@@ -29,6 +29,9 @@ from installer.core.events import CheckResult, Outcome
 from installer.tui.front import Drawing
 from installer.tui.signs import sign
 
+FINDING = "! "
+"""How `plan` begins a line about something that was found, and not about a change."""
+
 
 class ReviewScreen(Screen[bool | None]):
     """Ends with True for consent, None for back to the questions."""
@@ -39,13 +42,15 @@ class ReviewScreen(Screen[bool | None]):
         super().__init__()
         self._drawing = drawing
         self._answers = answers
-        self._difference = difference
+        lines = difference.splitlines()
+        self._changes = [line for line in lines if not line.startswith(FINDING)]
+        self._findings = [line for line in lines if line.startswith(FINDING)]
 
     def compose(self) -> ComposeResult:
         yield Header(icon="", show_clock=False)
         with TabbedContent(id="review"):
             with TabPane("Changes", id="changes"), VerticalScroll():
-                yield Static(self._difference, markup=False)
+                yield Static("\n".join(self._changes), markup=False)
             with TabPane("Answers", id="answers"), VerticalScroll():
                 yield Static(self._answers, markup=False)
             with TabPane("Files", id="files"), Horizontal():
@@ -53,7 +58,8 @@ class ReviewScreen(Screen[bool | None]):
                 with VerticalScroll():
                     yield Static("", id="content", markup=False)
             with TabPane("Findings", id="findings"), VerticalScroll():
-                yield Static("\n".join(_findings(self._drawing.findings)), markup=False)
+                found = [*self._findings, *_findings(self._drawing.findings)]
+                yield Static("\n".join(found), markup=False)
             with TabPane("Sizes", id="sizes"), VerticalScroll():
                 yield Static("\n".join(self._drawing.summary), markup=False)
                 yield DataTable(id="table", cursor_type="row")

@@ -116,12 +116,22 @@ class WizardScreen(Screen[Interview | None]):
 
     # what is typed
 
+    def _answer(self, path: str, text: str) -> None:
+        self._earlier.append(self.interview)
+        self.interview = self.interview.answer(path, text)
+        self._front.save(self.interview)
+
+    async def _take(self) -> None:
+        """What stands in the field where the cursor is: a key that goes elsewhere leaves it."""
+        for row in self.query(FieldRow):
+            if row.has_focus_within and (text := row.take()) is not None:
+                self._answer(row.item.path, text)
+                await self._exchange_rows()
+
     @on(FieldRow.Typed)
     async def _typed(self, event: FieldRow.Typed) -> None:
         before = [item.path for item in self._items()]
-        self._earlier.append(self.interview)
-        self.interview = self.interview.answer(event.path, event.text)
-        self._front.save(self.interview)
+        self._answer(event.path, event.text)
         if [item.path for item in self._items()] != before:
             await self._exchange_rows()
         self._refresh()
@@ -164,9 +174,13 @@ class WizardScreen(Screen[Interview | None]):
         preview.update("\n".join(lines))
         preview.display = bool(lines)
 
-    @work(thread=True, exclusive=True, group="look")
-    def action_look(self) -> None:
+    async def action_look(self) -> None:
         """At what the answers of this step lead to; typing goes on meanwhile."""
+        await self._take()
+        self._look()
+
+    @work(thread=True, exclusive=True, group="look")
+    def _look(self) -> None:
         step, interview = self.interview.steps[self._at].name, self.interview
         self.app.call_from_thread(self._show_seen, step, ("looking …",))
         problems: tuple[Problem, ...] = ()
@@ -190,11 +204,9 @@ class WizardScreen(Screen[Interview | None]):
                 continue
             path, text = problem.remedy.answer
             if await self.app.push_screen_wait(Confirm.of(problem.summary, path, text)) == TAKE:
-                self._earlier.append(self.interview)
-                self.interview = self.interview.answer(path, text)
-                self._front.save(self.interview)
+                self._answer(path, text)
                 await self._show_step()
-                self.action_look()
+                self._look()
 
     def _tell(self, path: str, name: str, found: str) -> None:
         for row in self.query(FieldRow):
@@ -222,6 +234,7 @@ class WizardScreen(Screen[Interview | None]):
     @on(Button.Pressed, "#next")
     async def action_next(self) -> None:
         """To the next step, if nothing of this one is in the way."""
+        await self._take()
         steps = self.interview.steps
         step = steps[self._at]
         if not self.interview.is_settled(step):
@@ -249,17 +262,20 @@ class WizardScreen(Screen[Interview | None]):
     @on(Button.Pressed, "#back")
     async def action_previous(self) -> None:
         """To the step before; what was typed stays."""
+        await self._take()
         if self._at:
             self._at -= 1
             await self._show_step()
 
     @on(ListView.Selected, "#steps")
     async def _jump(self, event: ListView.Selected) -> None:
+        await self._take()
         self._at = event.index
         await self._show_step()
 
     async def action_details(self) -> None:
         """Also the settings of single services, or without them."""
+        await self._take()
         self._details = not self._details
         await self._show_step()
 
@@ -270,6 +286,7 @@ class WizardScreen(Screen[Interview | None]):
             self._front.save(self.interview)
             await self._show_step()
 
-    def action_leave(self) -> None:
+    async def action_leave(self) -> None:
         """Leave for now; everything typed is kept."""
+        await self._take()
         self.dismiss(None)

@@ -184,6 +184,7 @@ _MODES: tuple[dict[str, Any], ...] = (
         "database": {
             "mode": "external",
             "url": "postgres://coder@db.company.com/coder?sslmode=verify-full",
+            "ca_file": "/etc/ssl/database-ca.pem",
             "password": "env:PASSWORD",
         }
     },

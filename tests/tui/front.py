@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from installer.core.checklist import Standing
 from installer.core.errors import InstallError, Problem, Remedy
 from installer.core.events import CheckResult, Outcome
 from installer.core.interview import Interview
@@ -110,6 +111,9 @@ class FakeFront:
     looked_up: list[str] = field(default_factory=list)
     seen: Mapping[str, tuple[str, ...] | InstallError] = field(default_factory=dict)
     shells: int = 0
+    standing: Standing = field(default_factory=lambda: Standing(()))
+    stated: list[tuple[str, ...]] = field(default_factory=list)
+    refuses: InstallError | None = None
 
     def save(self, interview: Interview) -> None:
         self.saved.append(interview)
@@ -142,6 +146,24 @@ class FakeFront:
         self.shells += 1
         return False
 
+    def checklist(self) -> Standing:
+        return self.standing
+
+    def attest(self, id: str, by: str, note: str) -> None:
+        self._state("attest", id, by, note)
+
+    def waive(self, id: str, by: str, reason: str, until: str) -> None:
+        self._state("waive", id, by, reason, until)
+
+    def _state(self, *words: str) -> None:
+        if self.refuses:
+            raise self.refuses
+        self.stated.append(words)
+
+    def export(self) -> tuple[str, ...]:
+        self.stated.append(("export",))
+        return ("/run/evidence.html",)
+
     def look_up(self, name: str) -> tuple[str, ...]:
         self.looked_up.append(name)
         return tuple(self.names.get(name, ()))
@@ -149,6 +171,10 @@ class FakeFront:
     def start(self, command: str, interview: Interview, flags: Sequence[str] = ()) -> FakeRun:
         interview.validate(attended=True)
         self.started.append((command, tuple(flags)))
+        return self.runs.get(command, FakeRun(command))
+
+    def repeat(self, command: str) -> FakeRun:
+        self.started.append((command, ()))
         return self.runs.get(command, FakeRun(command))
 
     def watched(self) -> FakeRun | None:

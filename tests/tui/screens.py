@@ -17,6 +17,7 @@ from textual.screen import Screen
 from installer.core import draft
 from installer.core.interview import STEPS, Interview
 from installer.tui.app import InstallerApp
+from installer.tui.checklist import ChecklistScreen
 from installer.tui.front import Begun
 from installer.tui.results import ResultsScreen
 from installer.tui.review import ReviewScreen
@@ -25,6 +26,7 @@ from installer.tui.welcome import WelcomeScreen
 from installer.tui.wizard import WizardScreen
 from tests.stacks.builders import load
 from tests.tui.front import REPORT, FakeFront, FakeRun
+from tests.tui.lists import STANDING
 
 
 class Welcome(WelcomeScreen):
@@ -65,6 +67,7 @@ def screens() -> dict[str, Callable[[], Screen[Any]]]:
     )
     made["run"] = lambda: RunScreen(FakeRun(looks=10**6), "apply", {})
     made["results"] = lambda: ResultsScreen(REPORT)
+    made["checklist"] = lambda: ChecklistScreen(FakeFront(standing=STANDING))
     return made
 
 

@@ -97,6 +97,24 @@ def test_a_refused_answer_is_told_at_its_field_and_holds_the_step() -> None:
     play(FakeFront(), script)
 
 
+@pytest.mark.parametrize("key", ["f2", "f3", "f4", "escape"])
+def test_what_stands_in_a_field_counts_when_a_key_leads_away_from_it(key) -> None:
+    front = FakeFront()
+
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("enter")
+        await see(pilot, WizardScreen)
+        row(pilot, "ssh.host").control.focus()
+        await pilot.pause()
+        await pilot.press(*"10.0.0.5", key)
+        await until(pilot, lambda: bool(front.saved))
+        if key == "f2":
+            await until(pilot, lambda: "step 2 of" in pilot.app.screen.sub_title)
+
+    play(front, script)
+    assert front.saved[-1].item("ssh.host").text == "10.0.0.5"
+
+
 def test_a_missing_answer_is_told_only_after_the_step_was_to_be_left() -> None:
     async def script(pilot: Pilot[int]) -> None:
         await pilot.press("enter")

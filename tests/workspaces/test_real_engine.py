@@ -52,10 +52,11 @@ def run_engine(folder: Path, *options: str) -> Iterator[int]:
     places = {"data-root": "data", "exec-root": "exec", "pidfile": "pid", "config-file": "daemon"}
     words = [f"--{option}={folder / place}" for option, place in places.items()]
     words += [f"--tls{place}={folder / part}" for place, part in PARTS.items()]
-    words += ["--bridge=none", "--iptables=false", "--storage-driver=vfs", *options]
-    with (folder / "log").open("wb") as log:
+    # a bridge of its own: with none, an engine takes away that of the machine's other one
+    words += ["--iptables=false", "--storage-driver=vfs", *options]
+    with (folder / "log").open("wb") as log, _bridge() as bridge:
         engine = subprocess.Popen(
-            ["dockerd", "-H", f"tcp://127.0.0.1:{port}", *words],
+            ["dockerd", "-H", f"tcp://127.0.0.1:{port}", f"--bridge={bridge}", *words],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
         try:
@@ -64,6 +65,17 @@ def run_engine(folder: Path, *options: str) -> Iterator[int]:
         finally:
             engine.send_signal(signal.SIGTERM)
             engine.wait(START_S)
+
+
+@contextmanager
+def _bridge() -> Iterator[str]:
+    name = f"dvws{os.getpid()}"
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "addr", "add", "192.0.2.1/29", "dev", name], check=True)
+        yield name
+    finally:
+        subprocess.run(["ip", "link", "delete", name], check=True)
 
 
 def _wait_for(port: int, engine: subprocess.Popen[bytes], log: Path) -> None:

@@ -3,7 +3,7 @@
 # them. It is healthy when they are applied; why they are not is in its log.
 set -eu
 waited=0
-for file in admin_password authentik_database_password authentik_database_user authentik_secret_key oidc_coder oidc_gitea oidc_grafana; do
+for file in admin_password authentik_database_password authentik_database_user authentik_secret_key database_roots.pem oidc_coder oidc_gitea oidc_grafana; do
   until [ -f "/run/secrets/$file" ]; do
     if [ $((waited % 30)) -eq 0 ]; then
       echo "waiting for /run/secrets/$file, which comes when the secret server is open" >&2

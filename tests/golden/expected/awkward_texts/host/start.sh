@@ -24,7 +24,7 @@ id_of() {
 }
 
 waiting=
-for service in ai-gateway alertmanager blackbox-exporter loki minio node-exporter postgres prometheus redis socket-proxy-build socket-proxy-coder socket-proxy-logs traefik alloy authentik-server gitea grafana postgres-exporter redis-exporter authentik-worker drone-server coder drone-runner; do
+for service in alertmanager blackbox-exporter loki minio node-exporter postgres prometheus redis socket-proxy-build socket-proxy-coder socket-proxy-logs traefik ai-gateway alloy authentik-server gitea grafana postgres-exporter redis-exporter authentik-worker drone-server coder drone-runner; do
   id=$(id_of "$service")
   [ -n "$id" ] || continue
   [ "$(docker inspect -f '{{.State.Running}}' "$id")" = false ] || continue

@@ -3,7 +3,7 @@
 # container at once, and the secret server has to be opened first.
 set -eu
 waited=0
-for file in authentik_database_password authentik_database_user authentik_secret_key; do
+for file in authentik_database_password authentik_database_user authentik_secret_key database_roots.pem; do
   until [ -f "/run/secrets/$file" ]; do
     if [ $((waited % 30)) -eq 0 ]; then
       echo "waiting for /run/secrets/$file, which comes when the secret server is open" >&2

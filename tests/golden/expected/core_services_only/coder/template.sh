@@ -12,7 +12,7 @@ version=$(cat "$work"/* | sha256sum | cut -c 1-12)
 
 IFS= read -r password
 quoted=$(printf %s "$password" | sed 's/[\\"]/\\&/g')
-owner='{"email": "platform@company.com"}'
+owner='{"email": "coder-emergency@company.com"}'
 answer=$(
   printf '%s,"password":"%s"}' "${owner%?}" "$quoted" |
     curl -sS -H 'Content-Type: application/json' --data-binary @- "$url/api/v2/users/login"

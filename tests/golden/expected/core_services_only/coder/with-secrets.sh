@@ -4,7 +4,7 @@
 # nor the value.
 set -eu
 waited=0
-for file in CODER_OIDC_CLIENT_SECRET CODER_PG_CONNECTION_URL edge_roots.pem; do
+for file in CODER_OIDC_CLIENT_SECRET CODER_PG_CONNECTION_URL database_roots.pem edge_roots.pem; do
   until [ -f "/run/secrets/$file" ]; do
     if [ $((waited % 30)) -eq 0 ]; then
       echo "waiting for /run/secrets/$file, which comes when the secret server is open" >&2

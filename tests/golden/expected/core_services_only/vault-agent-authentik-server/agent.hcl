@@ -50,10 +50,18 @@ template {
   error_on_missing_key = true
 }
 
+template {
+  destination          = "/run/secrets/database_roots.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "authentik-database-password {{ with secret \"secret/data/devplat/devplat/authentik-database-password\" }}{{ .Data.metadata.version }}{{ end }}\nauthentik-secret-key {{ with secret \"secret/data/devplat/devplat/authentik-secret-key\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "authentik-database-password {{ with secret \"secret/data/devplat/devplat/authentik-database-password\" }}{{ .Data.metadata.version }}{{ end }}\nauthentik-secret-key {{ with secret \"secret/data/devplat/devplat/authentik-secret-key\" }}{{ .Data.metadata.version }}{{ end }}\npostgres-roots {{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

@@ -36,7 +36,15 @@ template {
 
 template {
   destination          = "/run/secrets/CODER_PG_CONNECTION_URL"
-  contents             = "postgres://coder_{{ with secret \"secret/data/devplat/devplat/coder-database-password\" }}{{ .Data.data.value | sha256Hex | printf \"%.8s\" }}{{ end }}:{{ with secret \"secret/data/devplat/devplat/coder-database-password\" }}{{ .Data.data.value }}{{ end }}@postgres:5432/coder?sslmode=disable"
+  contents             = "postgres://coder_{{ with secret \"secret/data/devplat/devplat/coder-database-password\" }}{{ .Data.data.value | sha256Hex | printf \"%.8s\" }}{{ end }}:{{ with secret \"secret/data/devplat/devplat/coder-database-password\" }}{{ .Data.data.value }}{{ end }}@postgres:5432/coder?sslmode=verify-full\u0026sslrootcert=/run/secrets/database_roots.pem"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
+  destination          = "/run/secrets/database_roots.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.data.value }}{{ end }}"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true
@@ -53,7 +61,7 @@ template {
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "coder-database-password {{ with secret \"secret/data/devplat/devplat/coder-database-password\" }}{{ .Data.metadata.version }}{{ end }}\ncoder-oidc-secret {{ with secret \"secret/data/devplat/devplat/coder-oidc-secret\" }}{{ .Data.metadata.version }}{{ end }}\nedge.roots.pem {{ with secret \"secret/data/devplat/devplat/edge.roots.pem\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "coder-database-password {{ with secret \"secret/data/devplat/devplat/coder-database-password\" }}{{ .Data.metadata.version }}{{ end }}\ncoder-oidc-secret {{ with secret \"secret/data/devplat/devplat/coder-oidc-secret\" }}{{ .Data.metadata.version }}{{ end }}\nedge.roots.pem {{ with secret \"secret/data/devplat/devplat/edge.roots.pem\" }}{{ .Data.metadata.version }}{{ end }}\npostgres-roots {{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

@@ -27,8 +27,24 @@ template_config {
 }
 
 template {
+  destination          = "/run/secrets/database_roots.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
   destination          = "/run/secrets/postgres_password"
   contents             = "{{ with secret \"secret/data/devplat/devplat/postgres-superuser-password\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
+  destination          = "/run/secrets/tls.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/postgres-certificate\" }}{{ .Data.data.value }}{{ end }}"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true
@@ -37,7 +53,7 @@ template {
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "postgres-superuser-password {{ with secret \"secret/data/devplat/devplat/postgres-superuser-password\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "postgres-certificate {{ with secret \"secret/data/devplat/devplat/postgres-certificate\" }}{{ .Data.metadata.version }}{{ end }}\npostgres-roots {{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.metadata.version }}{{ end }}\npostgres-superuser-password {{ with secret \"secret/data/devplat/devplat/postgres-superuser-password\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

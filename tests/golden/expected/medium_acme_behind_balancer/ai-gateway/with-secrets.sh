@@ -4,7 +4,7 @@
 # nor the value.
 set -eu
 waited=0
-for file in LITELLM_MASTER_KEY; do
+for file in GATEWAY_REDIS_PASSWORD LITELLM_MASTER_KEY redis_ca.pem; do
   until [ -f "/run/secrets/$file" ]; do
     if [ $((waited % 30)) -eq 0 ]; then
       echo "waiting for /run/secrets/$file, which comes when the secret server is open" >&2

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Roles, globals and every database as a tar stream on standard output; row counts go to $1/facts.json.
 # Counts and dump of a database are of one snapshot. Passwords of roles are not read: the secret store has them.
+# Of a server that is not ours alone, only what carries BACKUP_MARK.
 set -eu
 work=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
@@ -8,9 +9,16 @@ export PGUSER=${PGUSER:-$(cut -d : -f 4 "$PGPASSFILE")}
 query() { psql -XAtqw -v ON_ERROR_STOP=1 -d "$1" -c "$2"; }
 
 mkdir "$work/part"
-query postgres 'SHOW server_version' >"$work/version"
-query postgres 'SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1' >"$work/databases"
-pg_dumpall -w -l postgres --globals-only --no-role-passwords >"$work/part/globals.sql"
+maintenance=${BACKUP_MAINTENANCE:-postgres}
+query "$maintenance" 'SHOW server_version' >"$work/version"
+if [ -n "${BACKUP_MARK:-}" ]; then
+  psql -XAtqw -v ON_ERROR_STOP=1 -v mark="$BACKUP_MARK" -d "$maintenance" -f "$here/ours.sql" >"$work/databases"
+  psql -XAtqw -v ON_ERROR_STOP=1 -v mark="$BACKUP_MARK" -d "$maintenance" -f "$here/roles.sql" >"$work/part/globals.sql"
+  [ -s "$work/databases" ] || { echo "no database on the server carries the comment '$BACKUP_MARK'" >&2; exit 3; }
+else
+  query postgres 'SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1' >"$work/databases"
+  pg_dumpall -w -l postgres --globals-only --no-role-passwords >"$work/part/globals.sql"
+fi
 grep -q '^-- PostgreSQL database cluster dump complete' "$work/part/globals.sql"
 
 separator=

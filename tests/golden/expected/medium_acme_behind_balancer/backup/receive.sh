@@ -23,6 +23,6 @@ done
 cp "$spool/result" "$work/$name.json"
 digest=$(cut -d ' ' -f 1 "$work/$name.digest")
 if ! jq -e --arg digest "$digest" '.status == 0 and .sha256 == $digest' "$work/$name.json" >/dev/null; then
-  say "part $name: $(jq -c '{status, sha256}' "$work/$name.json") sent, $digest received"
+  say "part $name: $(jq -r --arg digest "$digest" '.facts.why // ({status, sha256} | tojson + " sent, \($digest) received")' "$work/$name.json")"
   exit 1
 fi

@@ -57,7 +57,8 @@ while read -r name; do
     --tag "run:$run" --tag "part:$name" --stdin-filename "$name.tar" \
     --stdin-from-command -- sh "$here/receive.sh" "$name" >"$state/work/out" 2>"$state/work/err" 9>&- || status=$?
   cat "$state/work/err" >&2
-  [ "$status" -eq 0 ] || fail "part $name: it could not be stored (status $status)"
+  [ "$status" -eq 0 ] ||
+    fail "part $name: $(jq -er '.facts.why // empty' "$state/work/$name.json" 2>/dev/null || echo "it could not be stored (status $status)")"
   jq -c --arg name "$name" --argjson begun "$begun" --slurpfile sent "$state/work/$name.json" '
     select(.message_type == "summary") | {name: $name, snapshot: .snapshot_id, size: .total_bytes_processed,
       added: .data_added_packed, sha256: $sent[0].sha256, started: $begun, ended: $sent[0].ended, facts: $sent[0].facts}' \

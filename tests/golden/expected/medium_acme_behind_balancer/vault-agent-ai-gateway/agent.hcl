@@ -27,8 +27,24 @@ template_config {
 }
 
 template {
+  destination          = "/run/secrets/GATEWAY_REDIS_PASSWORD"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/ai-gateway-redis-password\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
   destination          = "/run/secrets/LITELLM_MASTER_KEY"
   contents             = "{{ with secret \"secret/data/devplat/devplat/ai-gateway-master-key\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
+  destination          = "/run/secrets/redis_ca.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/redis-roots\" }}{{ .Data.data.value }}{{ end }}"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true
@@ -37,7 +53,7 @@ template {
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "ai-gateway-master-key {{ with secret \"secret/data/devplat/devplat/ai-gateway-master-key\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "ai-gateway-master-key {{ with secret \"secret/data/devplat/devplat/ai-gateway-master-key\" }}{{ .Data.metadata.version }}{{ end }}\nai-gateway-redis-password {{ with secret \"secret/data/devplat/devplat/ai-gateway-redis-password\" }}{{ .Data.metadata.version }}{{ end }}\nredis-roots {{ with secret \"secret/data/devplat/devplat/redis-roots\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

@@ -59,6 +59,14 @@ template {
 }
 
 template {
+  destination          = "/run/secrets/database_roots.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
   destination          = "/run/secrets/oidc_coder"
   contents             = "{{ with secret \"secret/data/devplat/devplat/coder-oidc-secret\" }}{{ .Data.data.value }}{{ end }}"
   perms                = "0400"
@@ -85,7 +93,7 @@ template {
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "admin-password {{ with secret \"secret/data/devplat/devplat/admin-password\" }}{{ .Data.metadata.version }}{{ end }}\nauthentik-database-password {{ with secret \"secret/data/devplat/devplat/authentik-database-password\" }}{{ .Data.metadata.version }}{{ end }}\nauthentik-secret-key {{ with secret \"secret/data/devplat/devplat/authentik-secret-key\" }}{{ .Data.metadata.version }}{{ end }}\ncoder-oidc-secret {{ with secret \"secret/data/devplat/devplat/coder-oidc-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-oidc-secret {{ with secret \"secret/data/devplat/devplat/gitea-oidc-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngrafana-oidc-secret {{ with secret \"secret/data/devplat/devplat/grafana-oidc-secret\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "admin-password {{ with secret \"secret/data/devplat/devplat/admin-password\" }}{{ .Data.metadata.version }}{{ end }}\nauthentik-database-password {{ with secret \"secret/data/devplat/devplat/authentik-database-password\" }}{{ .Data.metadata.version }}{{ end }}\nauthentik-secret-key {{ with secret \"secret/data/devplat/devplat/authentik-secret-key\" }}{{ .Data.metadata.version }}{{ end }}\ncoder-oidc-secret {{ with secret \"secret/data/devplat/devplat/coder-oidc-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-oidc-secret {{ with secret \"secret/data/devplat/devplat/gitea-oidc-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngrafana-oidc-secret {{ with secret \"secret/data/devplat/devplat/grafana-oidc-secret\" }}{{ .Data.metadata.version }}{{ end }}\npostgres-roots {{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

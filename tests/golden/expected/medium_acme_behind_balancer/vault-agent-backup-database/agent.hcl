@@ -27,6 +27,14 @@ template_config {
 }
 
 template {
+  destination          = "/run/secrets/database_roots.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
   destination          = "/run/secrets/pgpass"
   contents             = "*:*:*:backup_{{ with secret \"secret/data/devplat/devplat/backup-database-password\" }}{{ .Data.data.value | sha256Hex | printf \"%.8s\" }}{{ end }}:{{ with secret \"secret/data/devplat/devplat/backup-database-password\" }}{{ .Data.data.value }}{{ end }}\n"
   perms                = "0400"
@@ -37,7 +45,7 @@ template {
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "backup-database-password {{ with secret \"secret/data/devplat/devplat/backup-database-password\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "backup-database-password {{ with secret \"secret/data/devplat/devplat/backup-database-password\" }}{{ .Data.metadata.version }}{{ end }}\npostgres-roots {{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

@@ -35,6 +35,14 @@ template {
 }
 
 template {
+  destination          = "/run/secrets/database_roots.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
   destination          = "/run/secrets/database_user"
   contents             = "gitea_{{ with secret \"secret/data/devplat/devplat/gitea-database-password\" }}{{ .Data.data.value | sha256Hex | printf \"%.8s\" }}{{ end }}"
   perms                = "0400"
@@ -75,8 +83,16 @@ template {
 }
 
 template {
+  destination          = "/run/secrets/redis_ca.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/redis-roots\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
   destination          = "/run/secrets/redis_cache"
-  contents             = "redis://gitea:{{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.data.value }}{{ end }}@redis:6379/0"
+  contents             = "rediss://gitea:{{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.data.value }}{{ end }}@redis:6379/0"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true
@@ -84,7 +100,7 @@ template {
 
 template {
   destination          = "/run/secrets/redis_queue"
-  contents             = "redis://gitea:{{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.data.value }}{{ end }}@redis:6379/2"
+  contents             = "rediss://gitea:{{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.data.value }}{{ end }}@redis:6379/2"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true
@@ -92,7 +108,7 @@ template {
 
 template {
   destination          = "/run/secrets/redis_session"
-  contents             = "redis://gitea:{{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.data.value }}{{ end }}@redis:6379/1"
+  contents             = "rediss://gitea:{{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.data.value }}{{ end }}@redis:6379/1"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true
@@ -106,10 +122,26 @@ template {
   error_on_missing_key = true
 }
 
+template {
+  destination          = "/run/secrets/storage_key"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/gitea-storage-key\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
+  destination          = "/run/secrets/storage_secret"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/gitea-storage-secret\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "gitea-database-password {{ with secret \"secret/data/devplat/devplat/gitea-database-password\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-internal-token {{ with secret \"secret/data/devplat/devplat/gitea-internal-token\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-lfs-jwt-secret {{ with secret \"secret/data/devplat/devplat/gitea-lfs-jwt-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-metrics-token {{ with secret \"secret/data/devplat/devplat/gitea-metrics-token\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-oauth2-jwt-secret {{ with secret \"secret/data/devplat/devplat/gitea-oauth2-jwt-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-redis-password {{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-secret-key {{ with secret \"secret/data/devplat/devplat/gitea-secret-key\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "gitea-database-password {{ with secret \"secret/data/devplat/devplat/gitea-database-password\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-internal-token {{ with secret \"secret/data/devplat/devplat/gitea-internal-token\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-lfs-jwt-secret {{ with secret \"secret/data/devplat/devplat/gitea-lfs-jwt-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-metrics-token {{ with secret \"secret/data/devplat/devplat/gitea-metrics-token\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-oauth2-jwt-secret {{ with secret \"secret/data/devplat/devplat/gitea-oauth2-jwt-secret\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-redis-password {{ with secret \"secret/data/devplat/devplat/gitea-redis-password\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-secret-key {{ with secret \"secret/data/devplat/devplat/gitea-secret-key\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-storage-key {{ with secret \"secret/data/devplat/devplat/gitea-storage-key\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-storage-secret {{ with secret \"secret/data/devplat/devplat/gitea-storage-secret\" }}{{ .Data.metadata.version }}{{ end }}\npostgres-roots {{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.metadata.version }}{{ end }}\nredis-roots {{ with secret \"secret/data/devplat/devplat/redis-roots\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

@@ -27,6 +27,14 @@ template_config {
 }
 
 template {
+  destination          = "/run/secrets/consumer_gitea"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/gitea-storage-key\" }}{{ .Data.data.value }}{{ end }}\n{{ with secret \"secret/data/devplat/devplat/gitea-storage-secret\" }}{{ .Data.data.value }}{{ end }}\n"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
   destination          = "/run/secrets/minio_root_password"
   contents             = "{{ with secret \"secret/data/devplat/devplat/minio-root-password\" }}{{ .Data.data.value }}{{ end }}"
   perms                = "0400"
@@ -45,7 +53,7 @@ template {
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "minio-root-password {{ with secret \"secret/data/devplat/devplat/minio-root-password\" }}{{ .Data.metadata.version }}{{ end }}\nminio-root-user {{ with secret \"secret/data/devplat/devplat/minio-root-user\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "gitea-storage-key {{ with secret \"secret/data/devplat/devplat/gitea-storage-key\" }}{{ .Data.metadata.version }}{{ end }}\ngitea-storage-secret {{ with secret \"secret/data/devplat/devplat/gitea-storage-secret\" }}{{ .Data.metadata.version }}{{ end }}\nminio-root-password {{ with secret \"secret/data/devplat/devplat/minio-root-password\" }}{{ .Data.metadata.version }}{{ end }}\nminio-root-user {{ with secret \"secret/data/devplat/devplat/minio-root-user\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

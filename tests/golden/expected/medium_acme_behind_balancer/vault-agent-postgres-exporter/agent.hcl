@@ -35,6 +35,14 @@ template {
 }
 
 template {
+  destination          = "/run/secrets/database_roots.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
   destination          = "/run/secrets/database_user"
   contents             = "metrics_{{ with secret \"secret/data/devplat/devplat/postgres-exporter-password\" }}{{ .Data.data.value | sha256Hex | printf \"%.8s\" }}{{ end }}"
   perms                = "0400"
@@ -45,7 +53,7 @@ template {
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "postgres-exporter-password {{ with secret \"secret/data/devplat/devplat/postgres-exporter-password\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "postgres-exporter-password {{ with secret \"secret/data/devplat/devplat/postgres-exporter-password\" }}{{ .Data.metadata.version }}{{ end }}\npostgres-roots {{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

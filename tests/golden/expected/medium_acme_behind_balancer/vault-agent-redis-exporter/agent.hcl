@@ -28,7 +28,15 @@ template_config {
 
 template {
   destination          = "/run/secrets/passwords.json"
-  contents             = "{\"redis://metrics@redis:6379\": \"{{ with secret \"secret/data/devplat/devplat/redis-exporter-password\" }}{{ .Data.data.value }}{{ end }}\"}"
+  contents             = "{\"rediss://metrics@redis:6379\": \"{{ with secret \"secret/data/devplat/devplat/redis-exporter-password\" }}{{ .Data.data.value }}{{ end }}\"}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
+  destination          = "/run/secrets/redis_ca.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/redis-roots\" }}{{ .Data.data.value }}{{ end }}"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true
@@ -37,7 +45,7 @@ template {
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "redis-exporter-password {{ with secret \"secret/data/devplat/devplat/redis-exporter-password\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "redis-exporter-password {{ with secret \"secret/data/devplat/devplat/redis-exporter-password\" }}{{ .Data.metadata.version }}{{ end }}\nredis-roots {{ with secret \"secret/data/devplat/devplat/redis-roots\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

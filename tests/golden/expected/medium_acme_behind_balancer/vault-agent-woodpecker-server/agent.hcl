@@ -35,8 +35,16 @@ template {
 }
 
 template {
+  destination          = "/run/secrets/database_roots.pem"
+  contents             = "{{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.data.value }}{{ end }}"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
+
+template {
   destination          = "/run/secrets/datasource"
-  contents             = "postgres://woodpecker_{{ with secret \"secret/data/devplat/devplat/woodpecker-database-password\" }}{{ .Data.data.value | sha256Hex | printf \"%.8s\" }}{{ end }}:{{ with secret \"secret/data/devplat/devplat/woodpecker-database-password\" }}{{ .Data.data.value }}{{ end }}@postgres:5432/woodpecker?sslmode=disable"
+  contents             = "postgres://woodpecker_{{ with secret \"secret/data/devplat/devplat/woodpecker-database-password\" }}{{ .Data.data.value | sha256Hex | printf \"%.8s\" }}{{ end }}:{{ with secret \"secret/data/devplat/devplat/woodpecker-database-password\" }}{{ .Data.data.value }}{{ end }}@postgres:5432/woodpecker?sslmode=verify-full\u0026sslrootcert=/run/secrets/database_roots.pem"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true
@@ -77,7 +85,7 @@ template {
 # The last one: when it is written, the others are. Needs every secret, so that it waits for them.
 template {
   destination          = "/run/agent/rendered"
-  contents             = "woodpecker-agent-secret {{ with secret \"secret/data/devplat/devplat/woodpecker-agent-secret\" }}{{ .Data.metadata.version }}{{ end }}\nwoodpecker-database-password {{ with secret \"secret/data/devplat/devplat/woodpecker-database-password\" }}{{ .Data.metadata.version }}{{ end }}\nwoodpecker-gitea-client-id {{ with secret \"secret/data/devplat/devplat/woodpecker-gitea-client-id\" }}{{ .Data.metadata.version }}{{ end }}\nwoodpecker-gitea-client-secret {{ with secret \"secret/data/devplat/devplat/woodpecker-gitea-client-secret\" }}{{ .Data.metadata.version }}{{ end }}\nwoodpecker-grpc-secret {{ with secret \"secret/data/devplat/devplat/woodpecker-grpc-secret\" }}{{ .Data.metadata.version }}{{ end }}\nwoodpecker-metrics-token {{ with secret \"secret/data/devplat/devplat/woodpecker-metrics-token\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
+  contents             = "postgres-roots {{ with secret \"secret/data/devplat/devplat/postgres-roots\" }}{{ .Data.metadata.version }}{{ end }}\nwoodpecker-agent-secret {{ with secret \"secret/data/devplat/devplat/woodpecker-agent-secret\" }}{{ .Data.metadata.version }}{{ end }}\nwoodpecker-database-password {{ with secret \"secret/data/devplat/devplat/woodpecker-database-password\" }}{{ .Data.metadata.version }}{{ end }}\nwoodpecker-gitea-client-id {{ with secret \"secret/data/devplat/devplat/woodpecker-gitea-client-id\" }}{{ .Data.metadata.version }}{{ end }}\nwoodpecker-gitea-client-secret {{ with secret \"secret/data/devplat/devplat/woodpecker-gitea-client-secret\" }}{{ .Data.metadata.version }}{{ end }}\nwoodpecker-grpc-secret {{ with secret \"secret/data/devplat/devplat/woodpecker-grpc-secret\" }}{{ .Data.metadata.version }}{{ end }}\nwoodpecker-metrics-token {{ with secret \"secret/data/devplat/devplat/woodpecker-metrics-token\" }}{{ .Data.metadata.version }}{{ end }}\n{{ timestamp }}\n"
   perms                = "0400"
   backup               = false
   error_on_missing_key = true

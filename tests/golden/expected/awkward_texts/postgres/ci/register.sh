@@ -1,7 +1,11 @@
 #!/bin/sh
 # Registers CI in the Git server's database, because its interface would make an id and a secret of its own, and
-# both are here already. They come as two lines on standard input. `check`: whether that is done.
+# both are here already. Four lines on standard input: login and password of its database, then those two. `check`:
+# whether that is done.
 set -eu
+IFS= read -r PGUSER
+IFS= read -r PGPASSWORD
+export PGUSER PGPASSWORD
 IFS= read -r id
 IFS= read -r secret
 callback='https://ci.xn--mnchen-dev-9db.de/login'
@@ -13,7 +17,7 @@ run() {
 \set callback '["$callback"]'
 VARIABLES
     cat
-  } | psql -X -q -A -t -v ON_ERROR_STOP=1 -d gitea
+  } | psql -X -q -A -t -w -v ON_ERROR_STOP=1 -h "${DATABASE_HOST:-127.0.0.1}" -d gitea
 }
 if [ "${1:-}" = check ]; then
   # in two questions: without the extension the second cannot be asked

@@ -1,0 +1,42 @@
+log_format = "json"
+
+vault {
+  address = "https://vault:8200"
+  ca_cert = "/run/agent/ca.pem"
+  retry {
+    num_retries = 3 # of one request; whole rounds are repeated for ever
+  }
+}
+
+auto_auth {
+  method "approle" {
+    mount_path  = "auth/approle"
+    min_backoff = "1s"
+    max_backoff = "5s"
+    config = {
+      role_id_file_path                = "/run/agent/role_id"
+      secret_id_file_path              = "/run/agent/secret_id"
+      secret_id_response_wrapping_path = "auth/approle/role/devplat-backup-secrets/secret-id"
+    }
+  }
+  sink "file" {
+    config = {
+      path = "/run/secrets/token"
+      mode = 256 # 0400
+    }
+  }
+}
+
+template_config {
+  exit_on_retry_failure         = false
+  static_secret_render_interval = "5m"
+}
+
+# The last one: when it is written, the others are. Needs every secret, so that it waits for them.
+template {
+  destination          = "/run/agent/rendered"
+  contents             = "login {{ with secret \"auth/token/lookup-self\" }}{{ .Data.accessor }}{{ end }}\n{{ timestamp }}\n"
+  perms                = "0400"
+  backup               = false
+  error_on_missing_key = true
+}
