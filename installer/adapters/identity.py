@@ -11,6 +11,8 @@ from pathlib import Path
 
 from installer.core.owner import Owner
 
+ENDED = "ZX"
+"""States of a process that does nothing any more (proc(5))."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -40,10 +42,14 @@ def _machine() -> str:
 
 
 def describe_process(pid: int) -> str | None:
-    """`pid:start:boot`; the start time is in clock ticks since boot (proc(5), field 22)."""
+    """`pid:start:boot`; the start time is in clock ticks since boot (proc(5), field 22).
+
+    None for a process that has ended, also while its parent has not taken notice of it.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         boot = BOOT_ID.read_text().strip()
     except OSError:
         return None
-    return f"{pid}:{stat.rpartition(')')[2].split()[19]}:{boot}"
+    state, *fields = stat.rpartition(")")[2].split()
+    return None if state in ENDED else f"{pid}:{fields[18]}:{boot}"

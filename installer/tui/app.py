@@ -6,6 +6,7 @@ What reads files and knows services is loaded while the first screen is read.
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from textual.app import App
 from textual.binding import Binding
 from textual.events import Resize
 
-from installer.core.errors import InstallError
+from installer.core.errors import ExitCode, InstallError
 from installer.tui.front import Begun
 from installer.tui.size import MINIMUM, TooSmall
 from installer.tui.welcome import WelcomeScreen
@@ -42,7 +43,20 @@ class InstallerApp(App[int]):
 
     def on_mount(self) -> None:
         """Begin; what an earlier session left under way comes first."""
+        if not self.is_headless:
+            self._listen()
         self.converse()
+
+    def _listen(self) -> None:
+        """End in order when told to; at once when the terminal is gone.
+
+        A handler that raises, as that of the command line does, could do so while the terminal's
+        own threads hold a lock. Nothing is lost: every answer is kept, and runs go on elsewhere.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.exit, ExitCode.INTERRUPTED_TERM)
+        loop.add_signal_handler(signal.SIGINT, self.exit, ExitCode.INTERRUPTED_INT)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def on_resize(self, event: Resize) -> None:
         """Say the size that is needed instead of showing half a screen (F-075)."""

@@ -18,7 +18,7 @@ from textual.widgets import DataTable, Footer, Header, Input, Static, TabbedCont
 from installer.tui.modals import Evidence
 from installer.tui.signs import sign
 
-_ORDER = ("fail", "unknown", "warn", "waived", "pass")
+_ORDER = ("fail", "unknown", "unmet", "warn", "waived", "pass")
 
 
 class ResultsScreen(Screen[str | None]):

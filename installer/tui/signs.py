@@ -14,6 +14,7 @@ _OF_OUTCOME = {
     "fail": "fail",
     "unknown": "unknown",
     "waived": "open",
+    "unmet": "open",
 }
 
 

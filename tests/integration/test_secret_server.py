@@ -16,6 +16,7 @@ from installer.core.redaction import find_secrets
 from installer.core.secrets import Secret
 from tests.integration.operator import (
     PASSPHRASE,
+    REHEARSAL,
     Operator,
     make_bundled_operator,
     rendered_secrets,
@@ -30,7 +31,13 @@ SHARES = {"SHARE_1": "ada", "SHARE_2": "cleo"}
 def operator(tmp_path_factory, module_host, testbed):
     folder = tmp_path_factory.mktemp("operator")
     people = {name: str(key.to_public()) for name, key in PEOPLE.items()}
-    return make_bundled_operator(folder, module_host, testbed.lock_file, people, 2)
+    made = make_bundled_operator(folder, module_host, testbed.lock_file, people, 2)
+    made.answers["vault"]["single_sign_on"] = True
+    made.answers["backup"] = {"enabled": True, "place": "path"}
+    made.answers["minio"] = {"enabled": False}  # room for what the two above add
+    for code in ("backup.same_host", "backup.key_on_host_only"):
+        made.answers["waivers"][code] = REHEARSAL
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +124,46 @@ def test_a_second_run_changes_nothing(installed, operator):
     done = operator.install()
     assert done.returncode == 0, done.stderr[-2000:]
     assert "no changes" in done.stdout
+
+
+def test_a_backup_has_the_server_and_a_drill_compares_it(installed, operator, module_host):
+    """BK-01, SE-26, SA-76: by its own login; nobody but people puts it in place."""
+    done = operator.run("backup", "now")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert " secrets" in operator.run("backup", "list").stdout.splitlines()[0]
+    done = operator.run("restore", "--into", "drill", "--part", "secrets")
+    assert done.returncode == 0, done.stderr[-3000:]
+    compared = [c for c in operator.reports()[-1]["checks"] if c["id"] == "restore.compared"]
+    assert [(c["outcome"], c["where"]) for c in compared] == [("pass", "backup-secrets")]
+    done = operator.run("restore", "--part", "secrets", "--yes", "--confirm", "trial")
+    assert done.returncode == 2 and "runbook.md" in done.stderr
+    (runbook,) = operator.run_dir.rglob("runbook.md")
+    assert "ctl.sh fetch by-hand ID secrets" in runbook.read_text()
+    script = "sh /opt/backup/ctl.sh fetch by-hand newest secrets"
+    module_host.ssh(f"docker exec trial-backup-1 {script}")
+    told = "docker exec trial-backup-1 sh /opt/backup/ctl.sh fetched by-hand"
+    module_host.ssh(f"until {told} | grep -q ready; do sleep 1; done")
+    scratch = "/var/lib/devplat/backup/scratch/by-hand"
+    found = module_host.ssh(
+        f"sudo sh -c 'tar -xOf {scratch}/secrets.tar secrets.snap | tar -tz; rm -r {scratch}'"
+    )
+    assert {"meta.json", "state.bin", "SHA256SUMS"} <= set(found.split())
+
+
+def test_administrators_are_sent_to_the_identity_provider(installed, module_host):
+    """SD-41, MF-05: through the relay, for the edge and the server do not meet."""
+    ask = (
+        "docker exec trial-vault-1 vault write -field=auth_url auth/oidc/oidc/auth_url"
+        " role=operator redirect_uri=http://localhost:8250/oidc/callback"
+    )
+    address = module_host.ssh(ask).strip()
+    assert address.startswith("https://auth.trial.test/application/o/authorize/?"), address
+    names = "{{range $n, $c := .NetworkSettings.Networks}}{{$n}} {{end}}"
+    vault, edge = (
+        set(module_host.ssh(f"docker inspect -f '{names}' trial-{service}-1").split())
+        for service in ("vault", "traefik")
+    )
+    assert vault and edge and not vault & edge
 
 
 def test_a_restarted_agent_disturbs_nobody_and_gets_a_new_login(installed, operator, module_host):

@@ -136,6 +136,18 @@ def test_an_interrupted_run_ends_with_the_status_of_an_interrupt(tmp_path: Path)
     assert not run.is_running
 
 
+def test_one_that_has_ended_is_gone_although_nobody_has_taken_notice(tmp_path: Path) -> None:
+    """Its parent is another watcher, whose terminal was closed."""
+    from installer.adapters.identity import describe_process
+
+    ended = subprocess.Popen(["true"])
+    known = describe_process(ended.pid)
+    wait_until(lambda: describe_process(ended.pid) is None, "the end of the process")
+    assert Path(f"/proc/{ended.pid}").exists()
+    assert not Background("apply", ended.pid, known or f"{ended.pid}:1:x", str(tmp_path)).is_running
+    ended.wait()
+
+
 def test_a_damaged_record_is_no_run(tmp_path: Path) -> None:
     assert find_background(tmp_path) is None
     (tmp_path / "background.json").write_text('{"pid": 1')

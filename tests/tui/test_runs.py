@@ -6,13 +6,14 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, RichLog, Static
 
+from installer.core.events import Outcome
 from installer.tui.modals import Choose, Evidence, SecretQuestion
 from installer.tui.results import ResultsScreen
 from installer.tui.review import ReviewScreen
 from installer.tui.running import RunScreen
 from installer.tui.wizard import WizardScreen
 from tests.tui.driving import GIVEN, LARGE, SMALL, answer_everything, play, see, until
-from tests.tui.front import PROBLEM, REPORT, FakeFront, FakeRun, events
+from tests.tui.front import CHECK, PROBLEM, REPORT, FakeFront, FakeRun, events
 
 
 def test_consent_is_the_name_typed_and_nothing_starts_before() -> None:
@@ -149,6 +150,22 @@ def test_results_show_what_is_not_passed_first_and_its_evidence(size) -> None:
 
     play(front, script, size=size)
     assert [command for command, _ in front.started] == ["verify"]
+
+
+def test_a_report_with_every_outcome_is_shown() -> None:
+    checks = [{**CHECK, "outcome": outcome.value, "id": outcome.name} for outcome in Outcome]
+    front = FakeFront(last_report={**REPORT, "checks": checks})
+
+    async def script(pilot: Pilot[int]) -> None:
+        await pilot.press("tab", "enter")
+        await see(pilot, ResultsScreen)
+        await pilot.press("p")
+        table = pilot.app.screen.query_one("#table", DataTable)
+        assert table.row_count == len(Outcome)
+        assert "fail" in str(table.get_row_at(0)[0])
+        assert "pass" in str(table.get_row_at(table.row_count - 1)[0])
+
+    play(front, script)
 
 
 def test_a_failed_run_can_be_tried_again() -> None:
