@@ -145,6 +145,7 @@ def swap_step(work: Drill, manifest: Manifest, part: str | None) -> Step:
                 f"chown -R {move.owner} {quote(move.ready)}\n"
                 f"rm -rf {quote(move.aside)}\n"
                 f"if [ -e {quote(move.live)} ]; then"
+                f" chmod --reference={quote(move.live)} {quote(move.ready)};"
                 f" mv -T {quote(move.live)} {quote(move.aside)}; fi\n"
                 f"mv -T {quote(move.ready)} {quote(move.live)}",
                 timeout_s=3600,
