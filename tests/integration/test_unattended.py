@@ -166,7 +166,7 @@ def test_a_wrong_network_a_published_port_and_the_hosts_network_are_found(
         done = operator.run("verify")
     finally:
         module_host.ssh(
-            "docker rm -f loud near; docker network disconnect trial_gitea-to-postgres trial-traefik-1"
+            "docker rm -f -v loud near; docker network disconnect trial_gitea-to-postgres trial-traefik-1"
         )
     assert done.returncode == 16
     failed = {
