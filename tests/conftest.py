@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.register_assert_rewrite("tests.integration.way_back")  # its failures say what was seen
 pytest_plugins = ["tests.testbed.fixtures"]
 
 HERE = Path(__file__).parent

@@ -327,18 +327,25 @@ def test_a_wrong_passphrase_is_told_and_nothing_is_contacted(operator, installed
 
 def test_the_release_before_is_gone_back_to(operator, installed, module_host):
     """F-085."""
-    way_back.go_back(operator, module_host)
+    assert way_back.go_back(operator, module_host) == {"/trial-gitea-1"}
 
 
 def test_a_support_bundle_of_a_whole_platform_has_no_secret(operator, installed, module_host):
     """SE-05."""
     secrets = {**read_secrets(module_host), "passphrase": Secret(PASSPHRASE)}
     secrets |= {name: Secret(value) for name, value in CANARIES.items()}
-    way_back.help_is_asked_for(operator, module_host, secrets)
+    files = way_back.ask_for_help(operator)
+    found = {path: [str(hit) for hit in find_secrets(d, secrets)] for path, d in files.items()}
+    assert found == {path: [] for path in files}
+    left = json.loads(files["MANIFEST.json"])["left_out"]
+    assert [item for item in left if "known secret" in item["why"]] == []
+    assert b"database system is ready" in files["containers/trial-postgres-1/log.txt"]
+    assert {"host/engine-info.txt", "target/state/history.json"} <= set(files)
 
 
 def test_uninstalled_and_installed_again_the_data_works_with_the_same_secrets(
     operator, installed, module_host
 ):
     """Invariants 3, 4."""
-    way_back.leave_and_return(operator, module_host)
+    data = way_back.listing(module_host)
+    assert way_back.leave_and_return(operator, module_host) == data

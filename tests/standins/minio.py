@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -119,6 +120,64 @@ class Store:
         return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
 
 
+@dataclass(frozen=True)
+class Service:
+    """What answers requests: `keys` are root's, `region` is the one that signatures must name."""
+
+    store: Store
+    keys: Mapping[str, str]
+    accounts: Accounts
+    identity: WebIdentity
+    region: str
+
+    def authenticate(self, request: Request, region: str = "") -> str | Answer:
+        """Who asks; or why that is not known. The region counts where objects are asked for."""
+        if not self.identity.ready and (
+            s3.access_key(request.headers) not in self.keys or request.path.startswith(ADMIN)
+        ):
+            return _error(503, "XMinioServerNotInitialized")
+        query = urlencode(sorted(request.query.items()))
+        known = self.accounts.keys()
+        code = s3.refusal(
+            request.method, request.path, query, request.headers, request.body, known, region=region
+        )
+        if code:
+            return _error(400 if code == "AuthorizationHeaderMalformed" else 403, code)
+        access = s3.access_key(request.headers)
+        token = request.headers.get("x-amz-security-token", "")
+        return access if self.accounts.is_token(access, token) else _error(403, "InvalidTokenId")
+
+    def answer(self, request: Request) -> Answer:
+        """The S3 API."""
+        who = self.authenticate(request, self.region)
+        if isinstance(who, Answer):
+            return who
+        bucket, _, key = request.path.lstrip("/").partition("/")
+        if not bucket:
+            names = self.store.buckets()
+            seen = [b for b in names if self.accounts.may(who, "s3:ListBucket", b)]
+            if not seen and who not in self.keys:
+                return _error(403, "AccessDenied")
+            return _listing("ListAllMyBucketsResult", "Bucket", "Name", seen)
+        if not BUCKET.fullmatch(bucket):
+            return _error(400, "InvalidBucketName")
+        resource = f"{bucket}/{key}" if key else bucket
+        if not self.accounts.may(who, action_of(request, key), resource):
+            return _error(403, "AccessDenied")
+        if not key:
+            return _bucket(self.store, request.method, bucket)
+        return _object(self.store, request, bucket, key)
+
+    def administer(self, request: Request) -> Answer:
+        """The API of policies and accounts, for root alone."""
+        who = self.authenticate(request)
+        if isinstance(who, Answer):
+            return who
+        if who not in self.keys:
+            return _error(403, "AccessDenied")
+        return administration(self.accounts, request)
+
+
 def make_app(
     store: Store,
     keys: Mapping[str, str],
@@ -131,54 +190,10 @@ def make_app(
     identity = WebIdentity(settings or {}, accounts)
     identity.start()
     region = (settings or {}).get("MINIO_SITE_REGION", "")
-
-    def authenticate(request: Request, region: str = "") -> str | Answer:
-        """Who asks; or why that is not known. The region counts where objects are asked for."""
-        if not identity.ready and (
-            s3.access_key(request.headers) not in keys or request.path.startswith(ADMIN)
-        ):
-            return _error(503, "XMinioServerNotInitialized")
-        query = urlencode(sorted(request.query.items()))
-        known = accounts.keys()
-        code = s3.refusal(
-            request.method, request.path, query, request.headers, request.body, known, region=region
-        )
-        if code:
-            return _error(400 if code == "AuthorizationHeaderMalformed" else 403, code)
-        access = s3.access_key(request.headers)
-        token = request.headers.get("x-amz-security-token", "")
-        return access if accounts.is_token(access, token) else _error(403, "InvalidTokenId")
-
-    def api(request: Request) -> Answer:
-        who = authenticate(request, region)
-        if isinstance(who, Answer):
-            return who
-        bucket, _, key = request.path.lstrip("/").partition("/")
-        if not bucket:
-            seen = [b for b in store.buckets() if accounts.may(who, "s3:ListBucket", b)]
-            if not seen and who not in keys:
-                return _error(403, "AccessDenied")
-            return _listing("ListAllMyBucketsResult", "Bucket", "Name", seen)
-        if not BUCKET.fullmatch(bucket):
-            return _error(400, "InvalidBucketName")
-        resource = f"{bucket}/{key}" if key else bucket
-        if not accounts.may(who, action_of(request, key), resource):
-            return _error(403, "AccessDenied")
-        if not key:
-            return _bucket(store, request.method, bucket)
-        return _object(store, request, bucket, key)
-
-    def administer(request: Request) -> Answer:
-        who = authenticate(request)
-        if isinstance(who, Answer):
-            return who
-        if who not in keys:
-            return _error(403, "AccessDenied")
-        return administration(accounts, request)
-
-    app.add("*", "/.*", api)
+    service = Service(store, keys, accounts, identity, region)
+    app.add("*", "/.*", service.answer)
     app.add("POST", "/", identity.assume)
-    app.add("POST", f"{ADMIN}.*", administer)
+    app.add("POST", f"{ADMIN}.*", service.administer)
     app.add("GET", "/minio/health/(live|ready|cluster)", lambda _: Answer(200))
     text = b"minio_cluster_drive_offline_total 0\nminio_cluster_drive_online_total 1\n"
     shown = exposition(text) if auth == "public" else Answer(403)

@@ -30,6 +30,7 @@ def test_what_the_host_is_and_has_is_shown_beside_the_questions() -> None:
         await type_into(pilot, "ssh.host", "10.0.0.5")
         await pilot.press("f5")
         await until(pilot, lambda: "8 CPUs" in seen(pilot))
+        assert seen(pilot) == "Debian 13\n8 CPUs, 32.0 GiB memory"
 
     play(front, script)
 
