@@ -72,6 +72,12 @@ def _engine_steps(removal: Removal, host: Host) -> Iterator[Step]:
         yield _images_step(removal.images, host)
 
 
+_VOLUMES = '{{range .Mounts}}{{if eq .Type "volume"}}{{println .Name}}{{end}}{{end}}'
+"""The engine's template for the names of the volumes that a container has."""
+_NAMELESS = "'[0-9a-f]{64}'"
+"""What the engine calls a volume that nobody named."""
+
+
 def _remove_containers(left: Sequence[Thing]) -> str:
     """Stopped first, each in the time that its service has for it; its own volumes go with it.
 
@@ -79,7 +85,14 @@ def _remove_containers(left: Sequence[Thing]) -> str:
     """
     own, added = [c for c in left if c.owner], [c for c in left if not c.owner]
     lines = [f"docker stop {_ids(left)} >/dev/null"]
-    lines += [f"docker rm -v {_ids(own)} >/dev/null"] if own else []
+    if own:
+        # Compose hands the nameless volume of a container to the one that it makes anew, and to the
+        # engine that is a named one from then on, which `rm -v` leaves alone
+        lines += [
+            f"nameless=$(docker inspect -f {quote(_VOLUMES)} {_ids(own)} | grep -xE {_NAMELESS} || :)",
+            f"docker rm -v {_ids(own)} >/dev/null",
+            'for volume in $nameless; do docker volume rm "$volume" >/dev/null 2>&1 || :; done',
+        ]
     lines += [f"docker rm {_ids(added)} >/dev/null"] if added else []
     return "\n".join(lines)
 
