@@ -89,7 +89,8 @@ def _remove_containers(left: Sequence[Thing]) -> str:
         # Compose hands the nameless volume of a container to the one that it makes anew, and to the
         # engine that is a named one from then on, which `rm -v` leaves alone
         lines += [
-            f"nameless=$(docker inspect -f {quote(_VOLUMES)} {_ids(own)} | grep -xE {_NAMELESS} || :)",
+            f"volumes=$(docker inspect -f {quote(_VOLUMES)} {_ids(own)})",
+            f'nameless=$(echo "$volumes" | grep -xE {_NAMELESS} || :)',
             f"docker rm -v {_ids(own)} >/dev/null",
             'for volume in $nameless; do docker volume rm "$volume" >/dev/null 2>&1 || :; done',
         ]
