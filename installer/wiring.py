@@ -20,7 +20,7 @@ from installer.adapters.issuers import (
     ProvidedFiles,
     check_mac_key,
 )
-from installer.adapters.local import LocalHost
+from installer.adapters.local import LocalHost, plain_environment
 from installer.adapters.network import SystemResolver, TlsHttpProbe
 from installer.adapters.object_store import BucketLister
 from installer.adapters.registry import Registry
@@ -101,7 +101,7 @@ def open_ports(
 @contextmanager
 def _open_views(answers: Answers, target: SshTarget) -> Iterator[dict[str, Host]]:
     """This machine, and the vantage point, which is connected to when it is used."""
-    views: dict[str, Host] = {BASTION: LocalHost("none")}
+    views: dict[str, Host] = {BASTION: LocalHost("none", environment=plain_environment())}
     vantage = answers.network.vantage
     if vantage is None or vantage == BASTION:
         yield views

@@ -12,7 +12,7 @@ import select
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from installer.adapters.become import Become, Start, make_dial_script
@@ -28,9 +28,12 @@ READ = 64 * 1024
 END_S = 2.0
 """Seconds between asking a command to end and ending it."""
 
+PASSED_ON = frozenset({"HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"})
+"""Variables that commands get."""
+
 
 class LocalHost:
-    """This machine.
+    """This machine; commands get `environment`, or that of this process when none is given.
 
     Attributes:
         name: Always `localhost`.
@@ -38,7 +41,13 @@ class LocalHost:
 
     name = "localhost"
 
-    def __init__(self, become: Become = "auto", become_password: Secret | None = None) -> None:
+    def __init__(
+        self,
+        become: Become = "auto",
+        become_password: Secret | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environment = environment
         self._privilege = Privilege(
             self.name, become, become_password, self._run_launch, self._no_shell
         )
@@ -67,7 +76,7 @@ class LocalHost:
             PrivilegeError: root was asked for and refused.
         """
         start = self._privilege.launch(make_dial_script(argv), privileged=privileged).start
-        return PipeStream(start)
+        return PipeStream(start, self._environment)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -76,7 +85,7 @@ class LocalHost:
         return exhaust(self._drive(launch, Command("", timeout_s=timeout_s)))
 
     def _drive(self, launch: Launch, command: Command) -> Talk[OutputLine, Completed]:
-        process = PipeProcess(launch.start)
+        process = PipeProcess(launch.start, self._environment)
         talk = drive(process, launch, command.stdin, timeout_s=command.timeout_s, host=self.name)
         return (yield from talk)
 
@@ -122,7 +131,14 @@ class _Input:
                 os.close(self._descriptor)
 
 
-def _open(start: Start) -> tuple[subprocess.Popen[bytes], _Input]:
+def plain_environment() -> dict[str, str]:
+    """As over SSH: what a command needs to run, and none of the secrets that this process got."""
+    return {n: v for n, v in os.environ.items() if n in PASSED_ON or n.startswith("LC_")}
+
+
+def _open(
+    start: Start, environment: Mapping[str, str] | None
+) -> tuple[subprocess.Popen[bytes], _Input]:
     reading, writing = os.pipe()
     try:
         child = subprocess.Popen(
@@ -131,6 +147,7 @@ def _open(start: Start) -> tuple[subprocess.Popen[bytes], _Input]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
+            env=environment,
             bufsize=0,
         )
     finally:
@@ -154,8 +171,8 @@ def _release(child: subprocess.Popen[bytes], input_: _Input) -> None:
 class PipeProcess:
     """A child process, as the driver of commands wants it."""
 
-    def __init__(self, start: Start) -> None:
-        self._child, self._input = _open(start)
+    def __init__(self, start: Start, environment: Mapping[str, str] | None) -> None:
+        self._child, self._input = _open(start, environment)
         self._poll = select.poll()
         self._open: dict[int, Literal["out", "err"]] = {}
         if self._child.stdout is not None and self._child.stderr is not None:
@@ -212,8 +229,8 @@ class PipeStream:
     Errors are those of a socket (`OSError`), because an HTTP client sits on it.
     """
 
-    def __init__(self, start: Start) -> None:
-        self._child, self._input = _open(start)
+    def __init__(self, start: Start, environment: Mapping[str, str] | None) -> None:
+        self._child, self._input = _open(start, environment)
         self._timeout_s: float | None = None
         self._skip = MarkFilter(start.mark)
         if start.password:
